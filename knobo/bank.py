@@ -1,0 +1,282 @@
+"""The concept bank: what the classifier may reason with, and where each concept comes from. Pure data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from knobo.errors import FormatError, InputError
+from knobo.storage import read_json, shipped_path, write_json
+
+_FORMAT = "knobo.bank"
+_VERSION = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Evidence(_Record):
+    """The sentence that a concept or a prior sign rests on.
+
+    Attributes
+    ----------
+    passage_id, source, title : str
+        The passage, the document that holds it (citation text), and its title.
+    sentence : str
+        The sentence, word for word as it stands in the passage.
+    url, year :
+        Where and when the source was published, if known.
+    verified : bool
+        True when the sentence was found in the passage.
+    """
+
+    passage_id: str
+    source: str
+    title: str
+    sentence: str
+    url: str | None = None
+    year: int | None = None
+    verified: bool = False
+
+
+class Concept(_Record):
+    """One finding that can be seen in an image.
+
+    Attributes
+    ----------
+    id : str
+        Lower-case words joined by hyphens; the column name of its activation.
+    name, question : str
+        The finding ("pleural effusion") and the question that it answers ("Is there a pleural effusion?").
+    synonyms : tuple of str
+        Other wordings, used to find the concept in reports.
+    prompts : tuple of str
+        Texts for a vision-language model; empty means that they are made from the name.
+    cui, cui_name : str or None
+        UMLS concept unique identifier and the name that the open source gives it.
+    semantic_types : tuple of str
+        UMLS semantic types, where known.
+    evidence : tuple of Evidence
+        Sentences that the concept was taken from.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    name: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+    synonyms: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    cui: str | None = Field(default=None, pattern=r"^C\d{7}$")
+    cui_name: str | None = None
+    semantic_types: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+class PriorSign(_Record):
+    """What the literature says about one class and one concept; a pair that is not listed is unknown."""
+
+    class_name: str
+    concept_id: str
+    sign: Literal[-1, 1]
+    confidence: float = Field(ge=0.0, le=1.0)
+    evidence: tuple[Evidence, ...] = ()
+
+
+class ConceptBank(_Record):
+    """An ordered, immutable set of concepts with their parameter prior.
+
+    Attributes
+    ----------
+    concepts : tuple of Concept
+        Ids are unique.
+    classes : tuple of str
+        Classes that the bank was made for; may be empty.
+    modality : str
+        Such as ``"chest-xray"`` or ``"skin-lesion"``.
+    prior : tuple of PriorSign
+        Known signs, at most one for each class and concept.
+    provenance : dict
+        How the bank was made: corpus, settings, versions, rejected candidates with the reason.
+    """
+
+    concepts: tuple[Concept, ...] = Field(min_length=1)
+    classes: tuple[str, ...] = ()
+    modality: str = ""
+    prior: tuple[PriorSign, ...] = ()
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("concepts")
+    @classmethod
+    def _unique_ids(cls, concepts: tuple[Concept, ...]) -> tuple[Concept, ...]:
+        ids = [concept.id for concept in concepts]
+        repeated = sorted({i for i in ids if ids.count(i) > 1})
+        if repeated:
+            raise ValueError(f"concept ids must be unique, repeated: {', '.join(repeated)}")
+        return concepts
+
+    @model_validator(mode="after")
+    def _prior_fits(self) -> ConceptBank:
+        ids = set(self.ids)
+        pairs = [(sign.class_name, sign.concept_id) for sign in self.prior]
+        unknown = sorted({concept for _, concept in pairs} - ids)
+        if unknown:
+            raise ValueError(f"the prior names concepts that the bank does not hold: {', '.join(unknown)}")
+        if len(set(pairs)) < len(pairs):
+            twice = next(pair for pair in pairs if pairs.count(pair) > 1)
+            raise ValueError(f"the prior lists class {twice[0]!r} with concept {twice[1]!r} more than once")
+        return self
+
+    def __len__(self) -> int:
+        return len(self.concepts)
+
+    def __iter__(self) -> Iterator[Concept]:  # type: ignore[override]
+        return iter(self.concepts)
+
+    def __contains__(self, concept_id: object) -> bool:
+        return concept_id in self.ids
+
+    def __getitem__(self, concept_id: str) -> Concept:
+        for concept in self.concepts:
+            if concept.id == concept_id:
+                return concept
+        raise InputError(f"The bank has no concept {concept_id!r}. It holds: {_some(self.ids)}.")
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Concept ids, in order."""
+        return tuple(concept.id for concept in self.concepts)
+
+    def subset(self, concept_ids: Iterable[str]) -> ConceptBank:
+        """Return the bank with these concepts only, in the order given."""
+        ids = list(concept_ids)
+        chosen = tuple(self[concept_id] for concept_id in ids)
+        prior = tuple(sign for sign in self.prior if sign.concept_id in ids)
+        return ConceptBank(
+            concepts=chosen, classes=self.classes, modality=self.modality, prior=prior, provenance=self.provenance
+        )
+
+    def prior_matrix(self, classes: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Signs and confidences of the parameter prior.
+
+        Parameters
+        ----------
+        classes : sequence of length n_classes
+            Class labels; compared with the bank's class names as text, upper and lower case, spaces, ``_`` and
+            ``-`` alike. Classes that the bank does not know get zeros.
+
+        Returns
+        -------
+        signs : ndarray of shape (n_classes, n_concepts), in {-1, 0, 1}
+        confidence : ndarray of shape (n_classes, n_concepts), in [0, 1]
+            Zero where the sign is zero.
+        """
+        rows = {slug(str(name)): row for row, name in enumerate(classes)}
+        columns = {concept_id: column for column, concept_id in enumerate(self.ids)}
+        signs = np.zeros((len(classes), len(self)))
+        confidence = np.zeros_like(signs)
+        for entry in self.prior:
+            row = rows.get(slug(entry.class_name))
+            if row is not None:
+                signs[row, columns[entry.concept_id]] = entry.sign
+                confidence[row, columns[entry.concept_id]] = entry.confidence
+        return signs, confidence
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a concept: id, name, question, cui, cui_name, number of sentences, first sentence and its source."""
+        rows = []
+        for concept in self.concepts:
+            first = concept.evidence[0] if concept.evidence else None
+            rows.append(
+                {
+                    "id": concept.id,
+                    "name": concept.name,
+                    "question": concept.question,
+                    "cui": concept.cui,
+                    "cui_name": concept.cui_name,
+                    "n_evidence": len(concept.evidence),
+                    "sentence": first.sentence if first else None,
+                    "source": first.source if first else None,
+                }
+            )
+        return pd.DataFrame(rows).set_index("id")
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write the bank as a versioned JSON document and return the path."""
+        return write_json(path, {"format": _FORMAT, "format_version": _VERSION, **self.model_dump(mode="json")})
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> ConceptBank:
+        """Read a bank.
+
+        Raises
+        ------
+        FileError
+            If the file cannot be read.
+        FormatError
+            If it is not a bank, has another version, or a field is broken (the message names the field).
+        """
+        document = read_json(path, what=_FORMAT, versions=(_VERSION,))
+        fields = {key: value for key, value in document.items() if key not in ("format", "format_version")}
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the document"
+            raise FormatError(
+                f"{path}: field {where} is broken: {first['msg']} ({error.error_count()} problem(s) in all). "
+                "Mend the field or build the bank again."
+            ) from error
+
+    @classmethod
+    def from_names(cls, names: Mapping[str, str] | Iterable[str], *, modality: str = "") -> ConceptBank:
+        """Make a bank from finding names alone, without evidence or prior.
+
+        Parameters
+        ----------
+        names : iterable of str, or mapping of id to name
+            Findings such as ``["pigment network", "blue-whitish veil"]``; ids are made from the names.
+        modality : str
+        """
+        pairs = names.items() if isinstance(names, Mapping) else ((slug(name), name) for name in names)
+        concepts = tuple(Concept(id=i, name=name, question=f"Is there {name}?") for i, name in pairs)
+        if not concepts:
+            raise InputError("A bank needs at least one concept name.")
+        return cls(concepts=concepts, modality=modality)
+
+
+def load_bank(name: str | Path) -> ConceptBank:
+    """Load a bank that ships with knobo, by name, or any bank file.
+
+    Parameters
+    ----------
+    name : str or Path
+        ``"chest-xray"``, ``"skin-lesion"``, or the path of a JSON file.
+
+    Raises
+    ------
+    InputError
+        If it is neither a shipped name nor a file.
+    """
+    if Path(name).is_file():
+        return ConceptBank.from_json(name)
+    known = sorted(path.parent.name for path in shipped_path("concepts").glob("*/bank.json"))
+    if str(name) in known:
+        return ConceptBank.from_json(shipped_path("concepts", str(name), "bank.json"))
+    raise InputError(f"No bank {str(name)!r}: not a file, and the shipped banks are {', '.join(known) or 'none'}.")
+
+
+def slug(text: str) -> str:
+    """Lower-case words of ``text`` joined by hyphens, as concept ids are written."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _some(items: Sequence[str], most: int = 12) -> str:
+    shown = ", ".join(items[:most])
+    return f"{shown}, … ({len(items)} in all)" if len(items) > most else shown
