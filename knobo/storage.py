@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knobo.errors import FileError, FormatError
+from knobo.errors import FileError, FormatError, KnoboError
 
 
 @contextmanager
@@ -37,15 +37,26 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         part = scratch / target.name
         yield part
-        if target.is_dir():
-            target.rename(scratch / "replaced")
-        os.replace(part, target)
+        _replace(part, target, set_aside=scratch / "replaced")
+    except KnoboError:
+        raise
     except OSError as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"Cannot write {target}: {error.strerror or error}. Nothing there was changed.") from error
+        raise FileError(f"Cannot write {target}: {error.strerror or error}. What was there is unchanged.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _replace(part: Path, target: Path, *, set_aside: Path) -> None:
+    """Put ``part`` in the place of ``target``; a folder cannot be renamed over another, so the old one steps aside."""
+    if not target.is_dir():
+        os.replace(part, target)
+        return
+    target.rename(set_aside)
+    try:
+        part.rename(target)
+    except OSError:
+        set_aside.rename(target)
+        raise
 
 
 def write_text(path: str | Path, text: str) -> Path:

@@ -1,0 +1,120 @@
+"""A bank is valid or refused by name; it survives the round trip; its prior is zero where nothing is known."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from knobo.bank import Concept, ConceptBank, Evidence, PriorSign, load_bank, slug
+from knobo.errors import FormatError, InputError
+
+EVIDENCE = Evidence(passage_id="p:1", source="A textbook", title="Effusion", sentence="Fluid blunts the angle.")
+
+
+@pytest.fixture
+def bank():
+    bank = ConceptBank.from_names(["pleural effusion", "nodule", "cardiomegaly"], modality="chest-xray")
+    prior = (
+        PriorSign(class_name="heart_failure", concept_id="cardiomegaly", sign=1, confidence=0.8, evidence=(EVIDENCE,)),
+        PriorSign(class_name="normal", concept_id="nodule", sign=-1, confidence=0.5),
+    )
+    return bank.model_copy(update={"prior": prior, "classes": ("heart_failure", "normal")})
+
+
+def test_names_make_ids_and_questions(bank):
+    assert bank.ids == ("pleural-effusion", "nodule", "cardiomegaly")
+    assert bank["nodule"].question == "Is there nodule?"
+    assert len(bank) == 3
+    assert "nodule" in bank
+
+
+def test_prior_matrix_follows_the_classes_given_and_is_zero_where_unknown(bank):
+    signs, confidence = bank.prior_matrix(["normal", "Heart failure", "never heard of"])
+    np.testing.assert_array_equal(signs, [[0, -1, 0], [0, 0, 1], [0, 0, 0]])
+    np.testing.assert_array_equal(confidence, [[0, 0.5, 0], [0, 0, 0.8], [0, 0, 0]])
+
+
+def test_a_subset_keeps_order_and_the_prior_that_belongs_to_it(bank):
+    part = bank.subset(["cardiomegaly", "pleural-effusion"])
+    assert part.ids == ("cardiomegaly", "pleural-effusion")
+    assert [sign.concept_id for sign in part.prior] == ["cardiomegaly"]
+    with pytest.raises(InputError, match=r"no concept 'tumour'. It holds: pleural-effusion, nodule"):
+        bank.subset(["tumour"])
+
+
+def test_a_frame_has_one_row_a_concept_with_its_first_sentence(bank):
+    concept = bank["nodule"].model_copy(update={"evidence": (EVIDENCE,)})
+    frame = ConceptBank(concepts=(concept,)).to_frame()
+    assert frame.loc["nodule", "sentence"] == "Fluid blunts the angle."
+    assert frame.loc["nodule", "n_evidence"] == 1
+
+
+words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    names=st.lists(words, min_size=1, max_size=6, unique=True),
+    sentence=words,
+    sign=st.sampled_from([-1, 1]),
+    confidence=st.floats(0, 1),
+    cui=st.none() | st.from_regex(r"\AC[0-9]{7}\Z"),
+)
+def test_banks_survive_the_round_trip(tmp_path_factory, names, sentence, sign, confidence, cui):
+    evidence = Evidence(passage_id="p", source="s", title="t", sentence=sentence, verified=True)
+    concepts = tuple(
+        Concept(id=f"c{i}", name=name, question=name, synonyms=(sentence,), cui=cui, evidence=(evidence,))
+        for i, name in enumerate(names)
+    )
+    prior = (PriorSign(class_name=sentence, concept_id="c0", sign=sign, confidence=confidence),)
+    bank = ConceptBank(concepts=concepts, classes=(sentence,), prior=prior, provenance={"note": sentence})
+    path = bank.to_json(tmp_path_factory.mktemp("bank") / "bank.json")
+    assert ConceptBank.from_json(path) == bank
+
+
+def _broken(bank, path, change):
+    document = json.loads(bank.to_json(path).read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(format_version=2), "format_version 2"),
+        (lambda d: d.update(format="knobo.model"), "is not a knobo.bank document"),
+        (lambda d: d["concepts"][1].update(cui="12"), r"concepts\.1\.cui is broken"),
+        (lambda d: d["concepts"][1].pop("name"), r"concepts\.1\.name is broken"),
+        (lambda d: d["concepts"][1].update(id="pleural-effusion"), "repeated: pleural-effusion"),
+        (lambda d: d["prior"][0].update(sign=0), r"prior\.0\.sign is broken"),
+        (lambda d: d["prior"][0].update(concept_id="gone"), "concepts that the bank does not hold: gone"),
+        (lambda d: d["prior"].append(d["prior"][0]), "more than once"),
+        (lambda d: d.update(surprise=1), "surprise is broken"),
+        (lambda d: d.update(concepts=[]), "concepts is broken"),
+    ],
+)
+def test_a_broken_bank_is_refused_by_field(bank, tmp_path, change, message):
+    with pytest.raises(FormatError, match=message):
+        ConceptBank.from_json(_broken(bank, tmp_path / "bank.json", change))
+
+
+def test_a_bank_cannot_be_changed_in_place(bank):
+    with pytest.raises(ValidationError, match="frozen"):
+        bank.modality = "other"
+
+
+def test_loading_by_path_or_shipped_name(bank, tmp_path):
+    assert load_bank(bank.to_json(tmp_path / "bank.json")) == bank
+    with pytest.raises(InputError, match="No bank 'dental': not a file, and the shipped banks are"):
+        load_bank("dental")
+    with pytest.raises(InputError, match="at least one concept name"):
+        ConceptBank.from_names([])
+
+
+@pytest.mark.parametrize(("text", "expected"), [("Blue-white veil", "blue-white-veil"), ("  a: b_c ", "a-b-c")])
+def test_slugs(text, expected):
+    assert slug(text) == expected
