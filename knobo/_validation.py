@@ -71,15 +71,20 @@ def check_labels(y: ArrayLike, n_samples: int, *, min_per_class: int = 2) -> tup
         labels = labels.astype(str)
     classes, codes = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
-        raise InputError(f"y holds one class only ({classes[0]!r}); a classifier needs at least two.")
+        raise InputError(f"y holds one class only ({show(classes[0])}); a classifier needs at least two.")
     counts = np.bincount(codes)
     if counts.min() < min_per_class:
         rare = classes[counts.argmin()]
         raise InputError(
-            f"Class {rare!r} has {counts.min()} image(s), fewer than the {min_per_class} that are needed; "
+            f"Class {show(rare)} has {counts.min()} image(s), fewer than the {min_per_class} that are needed; "
             "add images or drop the class."
         )
     return classes, codes
+
+
+def show(label: Any) -> str:
+    """Write a label as the user would: ``'a'``, not ``np.str_('a')``."""
+    return repr(label.item() if isinstance(label, np.generic) else label)
 
 
 def _missing(labels: NDArray[Any]) -> NDArray[np.bool_]:

@@ -40,7 +40,7 @@ class ConceptScorer(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    concepts_ : ndarray of str of shape (m,)
+    concepts_ : ndarray of shape (m,), object
         Names of the concepts that were kept, in the order of the output's columns.
     coef_ : ndarray of shape (m, d)
         Weights on the embedding.
@@ -158,7 +158,7 @@ class ConceptScorer(TransformerMixin, BaseEstimator):
     def _judge(
         self,
         quality: pd.DataFrame,
-        names: NDArray[np.str_],
+        names: NDArray[np.object_],
         labels: NDArray[np.float64],
         usable: NDArray[np.bool_],
         fitted: GroundingFit,
@@ -176,8 +176,8 @@ class ConceptScorer(TransformerMixin, BaseEstimator):
         return good
 
 
-def _check_answers(y: ArrayLike | pd.DataFrame, n: int) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    names = np.asarray([str(column) for column in y.columns]) if isinstance(y, pd.DataFrame) else None
+def _check_answers(y: ArrayLike | pd.DataFrame, n: int) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+    names = np.asarray([str(column) for column in y.columns], dtype=object) if isinstance(y, pd.DataFrame) else None
     if names is not None and len(set(names)) < len(names):
         raise InputError("Concept columns must have different names.")
     with knobo_errors():
@@ -185,7 +185,7 @@ def _check_answers(y: ArrayLike | pd.DataFrame, n: int) -> tuple[NDArray[np.floa
         labels = check_array(values, dtype=np.float64, ensure_all_finite="allow-nan", ensure_2d=False, input_name="y")
     labels = labels.reshape(len(labels), -1)
     if names is None:
-        names = np.asarray([f"concept{j}" for j in range(labels.shape[1])])
+        names = np.asarray([f"concept{j}" for j in range(labels.shape[1])], dtype=object)
     if len(labels) != n:
         raise InputError(f"There are {n} images but {len(labels)} rows of concept answers; pass one row an image.")
     wrong = ~np.isnan(labels) & (labels != 0) & (labels != 1)
