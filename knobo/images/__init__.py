@@ -1,1 +1,6 @@
+"""Images and tables of images: files to RGB arrays, manifests to labels, reports and concept columns."""
 
+from knobo.images.manifest import Manifest, concept_columns, read_manifest
+from knobo.images.read import ImageSource, read_image
+
+__all__ = ["ImageSource", "Manifest", "concept_columns", "read_image", "read_manifest"]

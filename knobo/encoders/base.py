@@ -1,0 +1,136 @@
+"""What an encoder is, and the scikit-learn transformer around one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from knobo._validation import check_fitted
+from knobo.errors import FileError, InputError, InputTypeError
+from knobo.images import ImageSource, read_image
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Anything that turns images into vectors of unit length.
+
+    Attributes
+    ----------
+    spec : str
+        Name from which :func:`knobo.encoders.load_encoder` makes the same encoder again.
+    """
+
+    spec: str
+
+    def encode_images(self, images: Sequence[ImageSource], *, progress: bool = False) -> NDArray[np.float32]:
+        """Return an array of shape (n, d), float32, unit rows, in the order of ``images``."""
+        ...
+
+
+@runtime_checkable
+class TextEncoder(Encoder, Protocol):
+    """An encoder that puts texts into the same space as images."""
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return an array of shape (n, d), float32, unit rows, in the order of ``texts``."""
+        ...
+
+
+class ImageEncoder(TransformerMixin, BaseEstimator):
+    """scikit-learn transformer from images to embeddings.
+
+    Parameters
+    ----------
+    encoder : Encoder or str
+        An encoder, or what :func:`knobo.encoders.load_encoder` takes.
+    progress : bool
+        Show a progress bar.
+
+    Attributes
+    ----------
+    encoder_ : Encoder
+        The encoder in use. ``fit`` learns nothing else.
+    n_features_out_ : int
+        Size d of an embedding.
+    """
+
+    def __init__(self, encoder: Encoder | str = "classical", *, progress: bool = False) -> None:
+        self.encoder = encoder
+        self.progress = progress
+
+    def fit(self, X: Sequence[ImageSource], y: Any = None) -> ImageEncoder:
+        """Load the encoder if it is a name; encode the first image to learn the size of an embedding."""
+        from knobo.encoders.load import load_encoder
+
+        images = as_images(X)
+        self.encoder_ = load_encoder(self.encoder) if isinstance(self.encoder, str) else self.encoder
+        if not isinstance(self.encoder_, Encoder):
+            raise InputTypeError(
+                f"encoder must have spec and encode_images, got {type(self.encoder_).__name__}; pass a name such as "
+                "'classical', or an Encoder."
+            )
+        self.n_features_out_ = self.encoder_.encode_images(images[:1]).shape[1]
+        return self
+
+    def transform(self, X: Sequence[ImageSource]) -> NDArray[np.float32]:
+        """Encode images: paths, PIL images or arrays, n of them, to an array of shape (n, d), float32, unit rows."""
+        check_fitted(self, "encoder_")
+        return self.encoder_.encode_images(as_images(X), progress=self.progress)
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the d values: the encoder's own ``feature_names``, or ``embedding0``, ``embedding1``, …"""
+        check_fitted(self, "encoder_")
+        names = getattr(self.encoder_, "feature_names", None)
+        return np.asarray(names or [f"embedding{k}" for k in range(self.n_features_out_)], dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        return tags
+
+
+def as_images(X: Any) -> Sequence[ImageSource]:
+    """Check that ``X`` is a non-empty collection of images and return it as a sequence.
+
+    Raises
+    ------
+    InputTypeError
+        If it is a single path or PIL image, or no collection at all.
+    InputError
+        If it is empty.
+    """
+    if isinstance(X, str) or not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
+        raise InputTypeError(
+            f"Expected a list of images, got one {type(X).__name__}; put a single image in a list: [image]."
+        )
+    images: Sequence[ImageSource] = X if isinstance(X, np.ndarray) else list(X)
+    if len(images) == 0:
+        raise InputError("There are no images; pass at least one.")
+    return images
+
+
+def read_nth(images: Sequence[ImageSource], n: int) -> NDArray[np.uint8]:
+    """Read the n-th image; an error of an image without a path says which one it is."""
+    try:
+        return read_image(images[n])
+    except (InputError, InputTypeError) as error:
+        raise type(error)(f"images[{n}]: {error}") from error
+    except FileError:
+        raise
+
+
+def progress_bar(items: Iterable[T], description: str, progress: bool) -> Iterable[T]:
+    """Wrap ``items`` in a tqdm bar if ``progress``."""
+    if not progress:
+        return items
+    from tqdm.auto import tqdm
+
+    return tqdm(items, desc=description)

@@ -1,0 +1,98 @@
+"""The encoder that needs no download: colour, texture and shape descriptors of the image itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knobo.encoders import _colour, _shape, _texture
+from knobo.encoders._canvas import Canvas, make_canvas
+from knobo.encoders.base import progress_bar, read_nth
+from knobo.images import ImageSource
+
+
+class _Family(NamedTuple):
+    describe: Callable[[Canvas], NDArray[np.float32]]
+    names: Callable[[], list[str]]
+
+
+FAMILIES = {
+    "colour": _Family(_colour.regions, _colour.region_names),
+    "polar": _Family(_colour.polar, _colour.polar_names),
+    "layout": _Family(_colour.layout, _colour.layout_names),
+    "patterns": _Family(_texture.patterns, _texture.pattern_names),
+    "structures": _Family(_texture.structures, _texture.structure_names),
+    "waves": _Family(_texture.waves, _texture.wave_names),
+    "gradients": _Family(_texture.gradients, _texture.gradient_names),
+    "shape": _Family(_shape.shape, _shape.shape_names),
+}
+"""Descriptor families, in the order of the embedding. ``benchmarks/classical.py`` measures what each one adds."""
+
+
+class ClassicalEncoder:
+    """Classical descriptors of one image as a unit vector; no weights, no download, the same on every run.
+
+    The image is brought to about 192 x 192 pixels. The dark structure in the middle (a lesion) is set apart by Otsu's
+    threshold, and colours and textures are measured in its core, at its rim, around it and in the rest; layout,
+    gradients and quarters describe the whole image, which is what a radiograph needs.
+
+    Parameters
+    ----------
+    families : sequence of str, optional
+        Descriptor families to compute, from :data:`FAMILIES`; all of them by default.
+
+    Attributes
+    ----------
+    spec : str
+        ``"classical"``, followed by the families when not all are used.
+    feature_names : tuple of str
+        What each of the d values measures.
+
+    Notes
+    -----
+    Each value has a fixed scale of about one and the whole vector is brought to unit length. Values differ in spread:
+    standardise them before a linear model.
+    """
+
+    def __init__(self, families: Sequence[str] | None = None) -> None:
+        chosen = tuple(FAMILIES) if families is None else tuple(families)
+        unknown = [name for name in chosen if name not in FAMILIES]
+        if unknown or not chosen:
+            from knobo.errors import InputError
+
+            raise InputError(f"No descriptor family {unknown}; choose among {', '.join(FAMILIES)}.")
+        self.families = chosen
+        self.spec = "classical" if chosen == tuple(FAMILIES) else "classical:" + "+".join(chosen)
+        self.feature_names = tuple(f"{name}_{part}" for name in chosen for part in FAMILIES[name].names())
+
+    def encode_images(self, images: Sequence[ImageSource], *, progress: bool = False) -> NDArray[np.float32]:
+        """Describe images.
+
+        Parameters
+        ----------
+        images : sequence of path, PIL image or array
+        progress : bool
+            Show a progress bar.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+            Unit rows, in the order of ``images``.
+
+        Raises
+        ------
+        FileError, InputError
+            If an image cannot be read; the message names it.
+        """
+        rows = np.empty((len(images), len(self.feature_names)), np.float32)
+        for n in progress_bar(range(len(images)), "describing images", progress):
+            rows[n] = self._describe(read_nth(images, n))
+        return rows
+
+    def _describe(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        canvas = make_canvas(rgb)
+        row = np.concatenate([FAMILIES[name].describe(canvas) for name in self.families])
+        return row / np.linalg.norm(row)
