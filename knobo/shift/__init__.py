@@ -1,5 +1,7 @@
 """How far a classifier falls in another domain, and splits that make another domain of one's own data."""
 
+from knobo.shift.gap import check_shift, shift_table
 from knobo.shift.metrics import evaluate
+from knobo.shift.report import ShiftReport
 
-__all__ = ["evaluate"]
+__all__ = ["ShiftReport", "check_shift", "evaluate", "shift_table"]
