@@ -32,7 +32,7 @@ def shape(canvas: Canvas) -> Floats:
     border = mask ^ ndimage.binary_erosion(mask)
     frame = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     spread = np.maximum(spread, 1e-3)
-    size = [
+    size: list[float] = [
         mask.mean(),
         np.sqrt(spread[0] / spread[1]),
         4 * np.pi * len(y) / max(border.sum(), 1) ** 2,

@@ -88,13 +88,14 @@ def _second_order(smooth: Floats, sigma: float) -> tuple[Floats, Floats, Floats]
     """Larger and smaller eigenvalue of the Hessian, and the length of the gradient."""
     dy, dx = np.gradient(smooth)
     dyy, dxx, dxy = np.gradient(dy, axis=0), np.gradient(dx, axis=1), np.gradient(dx, axis=0)
-    mean, spread = (dyy + dxx) / 2, np.hypot((dxx - dyy) / 2, dxy)
-    return (mean + spread) * sigma**2, (mean - spread) * sigma**2, np.hypot(dx, dy) * sigma
+    mean, spread = (dyy + dxx) / 2, np.sqrt(((dxx - dyy) / 2) ** 2 + dxy**2)
+    return (mean + spread) * sigma**2, (mean - spread) * sigma**2, np.sqrt(dx**2 + dy**2) * sigma
 
 
 def _structure(larger: Floats, smaller: Floats, slope: Floats) -> Floats:
-    laplacian = np.sort(larger + smaller)
-    low, high = laplacian[int(0.02 * laplacian.size)], laplacian[int(0.98 * (laplacian.size - 1))]
+    laplacian = larger + smaller
+    ends = int(0.02 * laplacian.size), int(0.98 * (laplacian.size - 1))
+    low, high = np.partition(laplacian, ends)[list(ends)]
     amounts = [
         np.maximum(smaller, 0).mean(),
         np.maximum(larger - np.abs(smaller), 0).mean(),
@@ -124,15 +125,19 @@ def waves(canvas: Canvas) -> Floats:
     spectrum = fft.fft2(np.pad(light, _GABOR_PAD, mode="reflect"))
     inner = slice(_GABOR_PAD, -_GABOR_PAD)
     energy = np.abs(fft.ifft2(spectrum * _log_gabor(), axes=(2, 3)))[:, :, inner, inner]
-    mean = energy.mean(axis=1)
-    direction = energy.max(axis=1) / (mean + 1e-3) - 2
-    parts = []
-    for region in canvas.regions:
-        inside = box_resize(region.view(np.uint8) * np.uint8(255), side, side) > 127
-        inside = inside if inside.sum() >= 10 else np.ones_like(inside)
-        here = mean[:, inside]
-        parts += [np.log(here.mean(axis=1) + 1e-2), np.log(here.std(axis=1) + 1e-2), direction[:, inside].mean(axis=1)]
-    return np.concatenate(parts).astype(np.float32)
+    mean = energy.mean(axis=1).reshape(_GABOR_SCALES, -1)
+    direction = energy.max(axis=1).reshape(_GABOR_SCALES, -1) / (mean + 1e-3) - 2
+    weight = np.stack([_share(box_resize(region.view(np.uint8), side, side)) for region in canvas.regions], axis=1)
+    level = mean @ weight
+    spread = np.sqrt(np.maximum((mean**2) @ weight - level**2, 0))
+    return np.stack([np.log(level + 1e-2), np.log(spread + 1e-2), direction @ weight]).transpose(2, 0, 1).ravel()
+
+
+def _share(inside: NDArray[np.uint8]) -> Floats:
+    """Weights of the pixels of a region, summing to one; of all pixels if next to none is in the region."""
+    flat = inside.ravel().astype(np.float32)
+    flat = flat if flat.sum() >= 10 else np.ones_like(flat)
+    return flat / flat.sum()
 
 
 @cache

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from knobo._validation import check_fitted
-from knobo.errors import FileError, InputError, InputTypeError
+from knobo.errors import InputError, InputTypeError
 from knobo.images import ImageSource, read_image
 
 T = TypeVar("T")
@@ -100,31 +100,36 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
 def as_images(X: Any) -> Sequence[ImageSource]:
     """Check that ``X`` is a non-empty collection of images and return it as a sequence.
 
+    Lists, arrays of shape (n, H, W) or (n, H, W, channels), Series and one-column frames of paths will do.
+
     Raises
     ------
     InputTypeError
-        If it is a single path or PIL image, or no collection at all.
+        If it is one image, or no collection at all.
     InputError
         If it is empty.
     """
-    if isinstance(X, str) or not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
-        raise InputTypeError(
-            f"Expected a list of images, got one {type(X).__name__}; put a single image in a list: [image]."
-        )
-    images: Sequence[ImageSource] = X if isinstance(X, np.ndarray) else list(X)
-    if len(images) == 0:
+    single = f"Expected several images, got one {type(X).__name__}; put a single image in a list: [image]."
+    if isinstance(X, str) or not hasattr(X, "__len__"):
+        raise InputTypeError(single)
+    if hasattr(X, "to_numpy"):
+        X = X.to_numpy()
+    if isinstance(X, np.ndarray):
+        X = X.ravel() if X.dtype.kind in "OU" else X
+        if X.dtype.kind not in "OU" and (X.ndim < 3 or (X.ndim == 3 and X.shape[2] in (3, 4))):
+            raise InputTypeError(f"{single[:-1]} (its shape is {X.shape}).")
+    images: list[ImageSource] = list(X)
+    if not images:
         raise InputError("There are no images; pass at least one.")
     return images
 
 
 def read_nth(images: Sequence[ImageSource], n: int) -> NDArray[np.uint8]:
-    """Read the n-th image; an error of an image without a path says which one it is."""
+    """Read the n-th image; an error of an image that has no file name says which one it is."""
     try:
         return read_image(images[n])
     except (InputError, InputTypeError) as error:
         raise type(error)(f"images[{n}]: {error}") from error
-    except FileError:
-        raise
 
 
 def progress_bar(items: Iterable[T], description: str, progress: bool) -> Iterable[T]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from knobo.encoders import _colour, _shape, _texture
 from knobo.encoders._canvas import Canvas, make_canvas
-from knobo.encoders.base import progress_bar, read_nth
+from knobo.encoders.base import as_images, progress_bar, read_nth
+from knobo.errors import InputError
 from knobo.images import ImageSource
 
 
@@ -61,8 +62,6 @@ class ClassicalEncoder:
         chosen = tuple(FAMILIES) if families is None else tuple(families)
         unknown = [name for name in chosen if name not in FAMILIES]
         if unknown or not chosen:
-            from knobo.errors import InputError
-
             raise InputError(f"No descriptor family {unknown}; choose among {', '.join(FAMILIES)}.")
         self.families = chosen
         self.spec = "classical" if chosen == tuple(FAMILIES) else "classical:" + "+".join(chosen)
@@ -87,6 +86,7 @@ class ClassicalEncoder:
         FileError, InputError
             If an image cannot be read; the message names it.
         """
+        images = as_images(images)
         rows = np.empty((len(images), len(self.feature_names)), np.float32)
         for n in progress_bar(range(len(images)), "describing images", progress):
             rows[n] = self._describe(read_nth(images, n))
@@ -94,5 +94,6 @@ class ClassicalEncoder:
 
     def _describe(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         canvas = make_canvas(rgb)
-        row = np.concatenate([FAMILIES[name].describe(canvas) for name in self.families])
-        return row / np.linalg.norm(row)
+        blocks = [FAMILIES[name].describe(canvas) for name in self.families]
+        row = np.concatenate([block / max(float(np.linalg.norm(block)), 1e-12) for block in blocks])
+        return row / np.float32(np.sqrt(len(blocks)))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 CONFIG_FILE = "open_clip_config.json"
-WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
 
 
 class ClipEncoder:
@@ -65,8 +65,9 @@ class ClipEncoder:
             raise InputError(f"batch_size must be at least 1, got {batch_size}.")
         self.spec = name if pretrained is None else f"open_clip:{name}/{pretrained}"
         self.batch_size = batch_size
+        source = _locate(name, pretrained)
         self.device = pick_device(device)
-        self._model, self._preprocess, self._tokenize = _load(name, pretrained, self.device)
+        self._model, self._preprocess, self._tokenize = _load(source, self.device)
         size = self._model.visual.image_size
         self.image_size: tuple[int, int] = (size, size) if isinstance(size, int) else (size[0], size[1])
 
@@ -122,6 +123,9 @@ class ClipEncoder:
                 rows.append(_unit_rows(self._model.encode_text(tokens.to(self.device))))
         return np.concatenate(rows)
 
+    def __sklearn_clone__(self) -> ClipEncoder:
+        return self  # it never changes: copies of an estimator share the weights
+
     def _batches(self, n: int) -> list[range]:
         return [range(start, min(start + self.batch_size, n)) for start in range(0, n, self.batch_size)]
 
@@ -142,7 +146,11 @@ def pick_device(device: str) -> torch.device:
     """
     import torch
 
-    have = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
+    have: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+        "cpu": lambda: True,
+    }
     if device == "auto":
         return torch.device(next(kind for kind, is_there in have.items() if is_there()))
     try:
@@ -174,28 +182,49 @@ def is_offline() -> bool:
     return any(value.strip().lower() in ("1", "true", "yes", "on") for value in values)
 
 
-def _load(name: str, pretrained: str | None, device: torch.device) -> tuple[Any, Any, Any]:
+class _Source(NamedTuple):
+    """What open_clip is asked for: a name with its scheme, weights by tag or file, and settings of the weights."""
+
+    name: str
+    weights: str | None
+    settings: dict[str, Any]
+
+
+def _load(source: _Source, device: torch.device) -> tuple[Any, Any, Any]:
     """Return the model, the transform of its images, and its tokenizer."""
-    source = name
-    if name.startswith("local-dir:"):
-        _check_folder(Path(name.removeprefix("local-dir:")))
-    elif is_offline():
-        source, pretrained = _from_cache(name, pretrained)
     import open_clip
 
-    tag = open_clip.get_pretrained_cfg(name, pretrained) if pretrained else {}
     try:
         model, preprocess = open_clip.create_model_from_pretrained(
-            source, pretrained=pretrained, device=device, force_quick_gelu=bool(tag.get("quick_gelu"))
+            source.name, pretrained=source.weights, device=device, **source.settings
         )
-        return model.eval(), preprocess, open_clip.get_tokenizer(source)
+        return model.eval(), preprocess, open_clip.get_tokenizer(source.name)
     except Exception as error:  # open_clip passes on what the hub client, torch, transformers and json raise
-        if name.startswith("local-dir:"):
+        if source.name.startswith("local-dir:"):
             raise FormatError(
-                f"{name} is not a model that can be loaded ({_reason(error)}). Weights must be safetensors that fit "
-                f"{CONFIG_FILE}, or a torch file that holds tensors only: a file that must run code to load is refused."
+                f"{source.name} is not a model that can be loaded ({_reason(error)}). Weights must be safetensors that "
+                f"fit {CONFIG_FILE}, or a torch file of tensors only: a file that must run code to load is refused."
             ) from error
-        raise DownloadError(_how_to_carry(name, pretrained, _reason(error))) from error
+        raise DownloadError(_how_to_carry(source.name, source.weights, _reason(error))) from error
+
+
+def _locate(name: str, pretrained: str | None) -> _Source:
+    """Find a model on this machine, or make sure that the hub can be asked for it."""
+    if name.startswith("local-dir:"):
+        _check_folder(Path(name.removeprefix("local-dir:")))
+        return _Source(name, None, {})
+    settings = _tag_settings(name, pretrained) if pretrained else {}
+    obstacle = _obstacle()
+    if not obstacle:
+        return _Source(name, pretrained, settings)
+    repository = hub_repository(name, pretrained)
+    weights = _cached(repository, WEIGHT_FILES)
+    if weights is not None and pretrained:
+        return _Source(name, str(weights), settings)
+    if weights is not None and _cached(repository, [CONFIG_FILE]) is not None:
+        _check_folder(weights.parent)
+        return _Source(f"local-dir:{weights.parent}", None, {})
+    raise DownloadError(_how_to_carry(name, pretrained, obstacle))
 
 
 def _check_folder(folder: Path) -> None:
@@ -210,41 +239,54 @@ def _check_folder(folder: Path) -> None:
         raise FormatError(f"{config} asks for trust_remote_code; knobo runs no code that comes with a model.")
 
 
-def _from_cache(name: str, pretrained: str | None) -> tuple[str, str | None]:
-    """What to load without a network: the cached copy of a model, as a folder or as a tag that open_clip has cached."""
+def _obstacle() -> str:
+    """Why the hub cannot be asked, or an empty string. Asked once here, for the hub's client tries for a minute."""
+    if is_offline():
+        return "downloads are switched off by KNOBO_OFFLINE or HF_HUB_OFFLINE"
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=5)
+    except Exception as error:  # the client may be requests or httpx
+        return f"the Hugging Face hub cannot be reached ({_reason(error)})"
+    return ""
+
+
+def _cached(repository: str, files: Sequence[str]) -> Path | None:
+    """Path of the first of ``files`` that the hub's cache holds."""
     from huggingface_hub import try_to_load_from_cache
 
-    def cached(repository: str, files: Sequence[str]) -> Iterator[Path]:
-        found = (try_to_load_from_cache(repository, file) for file in files)
-        return (Path(path) for path in found if isinstance(path, str))
-
-    repository = name.removeprefix("hf-hub:")
-    if name.startswith("hf-hub:"):
-        config = next(cached(repository, [CONFIG_FILE]), None)
-        if config is not None and any(cached(repository, WEIGHT_FILES)):
-            _check_folder(config.parent)
-            return f"local-dir:{config.parent}", None
-    elif pretrained and (repository := hub_repository(name, pretrained)) and any(cached(repository, WEIGHT_FILES)):
-        return name, pretrained
-    raise DownloadError(
-        _how_to_carry(name, pretrained, "downloads are switched off by KNOBO_OFFLINE or HF_HUB_OFFLINE")
-    )
+    paths = (try_to_load_from_cache(repository, file) for file in files if repository)
+    return next((Path(path) for path in paths if isinstance(path, str)), None)
 
 
-def hub_repository(name: str, pretrained: str) -> str:
-    """Hub repository of a tag's weights, or an empty string if they come from elsewhere."""
+def _tag_settings(name: str, pretrained: str) -> dict[str, Any]:
+    """Activation and image normalisation that a tag's weights were trained with."""
     import open_clip
 
-    return str(open_clip.get_pretrained_cfg(name, pretrained).get("hf_hub", "")).rstrip("/")
+    tag = open_clip.get_pretrained_cfg(name, pretrained)
+    settings = {f"image_{key}": tag.get(key) for key in ("mean", "std", "interpolation", "resize_mode")}
+    return {"force_quick_gelu": bool(tag.get("quick_gelu")), **settings}
+
+
+def hub_repository(name: str, pretrained: str | None) -> str:
+    """Hub repository of a model, or an empty string if its weights come from elsewhere."""
+    if not pretrained:
+        return name.removeprefix("hf-hub:")
+    import open_clip
+
+    place = str(open_clip.get_pretrained_cfg(name, pretrained).get("hf_hub", ""))
+    return "/".join(place.split("/")[:2])  # a third part names a file
 
 
 def _how_to_carry(name: str, pretrained: str | None, reason: str) -> str:
-    place = name.removeprefix("hf-hub:") if pretrained is None else hub_repository(name, pretrained)
     what = name if pretrained is None else f"{name}/{pretrained}"
     return (
         f"Cannot fetch {what}: {reason}. Where there is access, download {CONFIG_FILE}, {WEIGHT_FILES[0]} (or "
-        f"{WEIGHT_FILES[1]}) and the tokenizer files, if there are any, from {place or 'the page of the model'} on the "
-        "Hugging Face hub into one folder; copy the folder to this machine; load it as 'local-dir:FOLDER'."
+        f"{WEIGHT_FILES[1]}) and the tokenizer files, if there are any, from "
+        f"{hub_repository(name, pretrained) or 'the page of the model'} on the Hugging Face hub into one folder; copy "
+        "the folder to this machine; load it as 'local-dir:FOLDER'."
     )
 
 

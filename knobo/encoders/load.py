@@ -66,7 +66,8 @@ def _parse_open_clip(name: str) -> tuple[str, str]:
         close = get_close_matches(architecture, ["classical", *known], n=4, cutoff=0.5)
         hint = f"Did you mean {', '.join(close)}? " if close else ""
         raise InputError(
-            f"Unknown encoder {name!r}. {hint}Use 'classical', a folder, 'hf-hub:ORG/NAME', or open_clip's NAME/PRETRAINED."
+            f"Unknown encoder {name!r}. {hint}Use 'classical', a folder, 'hf-hub:ORG/NAME', or open_clip's "
+            "NAME/PRETRAINED."
         )
     tags = pretrained_tags(architecture)
     if not tag and len(tags) == 1:

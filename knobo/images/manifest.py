@@ -65,8 +65,8 @@ def read_manifest(
     Parameters
     ----------
     path : str or Path
-        CSV in UTF-8, with or without byte-order mark; comma, semicolon or tab between the columns. A blank cell, ``NA``,
-        ``N/A`` and ``NaN`` are missing values.
+        CSV in UTF-8, with or without byte-order mark; comma, semicolon or tab between the columns. A blank cell,
+        ``NA``, ``N/A`` and ``NaN`` are missing values.
     image : str
         Column of image paths, relative to the folder of the file.
     label, report, group : str, optional
@@ -147,8 +147,8 @@ def _column_concepts(values: pd.Series[Any], column: str) -> dict[str, pd.Series
         raise InputError(f"Concept column {column!r} holds {held}; a concept needs present and absent. Leave it out.")
     if len(distinct) > _MOST_VALUES:
         raise InputError(
-            f"Concept column {column!r} holds {len(distinct)} different values ({', '.join(distinct[:3])}, …), more than "
-            f"{_MOST_VALUES}; expected answers such as 0/1 or absent/present."
+            f"Concept column {column!r} holds {len(distinct)} different values ({', '.join(distinct[:3])}, …), more "
+            f"than {_MOST_VALUES}; expected answers such as 0/1 or absent/present."
         )
     if not several and set(distinct) <= _NO | _YES:
         chosen = {name: _YES}
@@ -244,7 +244,7 @@ def _complete(frame: pd.DataFrame, column: str, where: str) -> NDArray[Any]:
     if blank.any():
         row = int(np.flatnonzero(blank)[0])
         raise InputError(
-            f"Column {column!r} of {where} is blank in {int(blank.sum())} rows (first in row {row + 1} after the header); "
-            "fill them or drop the rows."
+            f"Column {column!r} of {where} is blank in {int(blank.sum())} rows (first in row {row + 1} after the "
+            "header); fill them or drop the rows."
         )
     return np.array(values.astype(str).str.strip().tolist()) if words else values.to_numpy()
