@@ -61,7 +61,7 @@ class Canvas:
                 first = np.minimum(first, distance)
         return np.sqrt(second) - np.sqrt(first)
 
-    def stamp(self, points: ArrayLike, radii: ArrayLike, *, soft: float = 0.0) -> Field:
+    def stamp(self, points: ArrayLike, radii: ArrayLike, *, soft: float = 0.0, opacity: ArrayLike = 1.0) -> Field:
         """Coverage in [0, 1] of discs with soft rims: single dots, or lines when the discs overlap.
 
         Parameters
@@ -72,6 +72,8 @@ class Canvas:
             Radii in canvas units (half of the image's side is 1).
         soft : float
             Width of the rim as a share of the radius, beside the half pixel that smooths every edge.
+        opacity : array-like of shape (n,) or float
+            Coverage at the centre of each disc.
         """
         image = np.zeros((self.size, self.size), np.float32)
         points = np.asarray(points, np.float32).reshape(-1, 2)
@@ -80,16 +82,16 @@ class Canvas:
         to_pixels = self.size / 2
         centre = (points + 1) * to_pixels - 0.5
         radius = np.broadcast_to(np.asarray(radii, np.float32) * to_pixels, len(points))
-        faint = np.minimum(1, (radius / 0.5) ** 2)  # discs below a pixel fade instead of growing
+        faint = np.asarray(opacity, np.float32) * np.minimum(
+            1, (radius / 0.5) ** 2
+        )  # discs below a pixel fade instead of growing
         radius = np.maximum(radius, 0.5)
         for reach in np.unique(np.ceil(radius * (1 + soft) + 0.5)).astype(int):
             chosen = np.ceil(radius * (1 + soft) + 0.5) == reach
             self._stamp_equal(image, centre[chosen], radius[chosen], faint[chosen], soft, int(reach))
         return image
 
-    def _stamp_equal(
-        self, image: Field, centre: Field, radius: Field, faint: Field, soft: float, reach: int
-    ) -> None:
+    def _stamp_equal(self, image: Field, centre: Field, radius: Field, faint: Field, soft: float, reach: int) -> None:
         """Stamp discs that all fit into a window of ``2 reach + 1`` pixels."""
         window = np.arange(-reach, reach + 1)
         column = np.round(centre[:, 0]).astype(int)[:, None] + window
@@ -129,9 +131,7 @@ def _spline(size: int, cells: int) -> Field:
     position = (np.arange(size) + 0.5) / size * cells
     knot = np.minimum(position.astype(int), cells - 1)
     t = position - knot
-    weights = np.stack(
-        [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1
-    ) / 6
+    weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
     matrix = np.zeros((size, cells + 3), np.float32)
     np.put_along_axis(matrix, knot[:, None] + np.arange(4), weights.astype(np.float32), axis=1)
     return matrix

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from knobo.phantom._skin_canvas import Canvas, Field, smoothstep, walk
+from knobo.phantom._skin_canvas import smoothstep, walk
 from knobo.phantom._skin_scene import Scene
+from knobo.phantom._skin_shape import Mask, mesh, paint_ground, paint_shape, paint_typical_network
 
-Mask = NDArray[np.bool_]
 FINDINGS = (
     "asymmetry", "irregular_border", "colour_variegation", "pigment_network", "dots_globules",
     "streaks", "blue_white_veil", "regression", "ulceration", "vessels",
@@ -19,121 +19,24 @@ FINDINGS = (
 
 def paint_lesion(scene: Scene) -> dict[str, Mask]:
     """Draw shape, ground and all findings of the lesion; return a mask for each finding."""
-    masks = _paint_shape(scene)
-    _paint_ground(scene)
+    masks = paint_shape(scene)
+    paint_ground(scene)
     if scene.lesion.typical_network > 0:
-        _paint_typical_network(scene)
+        paint_typical_network(scene)
     for finding, paint in _PAINTERS.items():
         if scene.has(finding):
             masks[finding] = paint(scene)
+    if "ulceration" in masks:
+        _hide(masks, under=masks["ulceration"])
     return {finding: masks[finding] for finding in FINDINGS if finding in masks}
 
 
-# --- shape ------------------------------------------------------------------------------------------------------
-
-
-def _paint_shape(scene: Scene) -> dict[str, Mask]:
-    """Set ``depth`` and ``body``; masks of asymmetry (what the second lobe adds) and of the irregular border."""
-    masks = {}
-    rng = scene.rng("shape")
-    centre, radius, angle = rng.normal(0, 0.05, 2), rng.uniform(0.44, 0.66), rng.uniform(0, np.pi)
-    depth = _ellipse(scene.canvas, rng, centre, radius, angle, stretch=rng.uniform(1.0, 1.3), waves=0.03)
-    depth += 0.010 * scene.canvas.noise(rng, 5, octaves=2)
-    if scene.has("irregular_border"):
-        depth += _notches(scene, centre, radius)
-    if scene.has("asymmetry"):
-        before = depth
-        depth = np.maximum(depth, _second_lobe(scene, centre, radius))
-        masks["asymmetry"] = (depth > 0) & (before <= 0)
-    soft, crumbs = np.float32(rng.uniform(0.16, 0.34)), 0.07
-    if scene.has("irregular_border"):
-        crumbs = 0.15
-        soft = 0.05 + 0.17 * smoothstep(scene.canvas.noise(scene.rng("irregular_border"), 3), -0.3, 1.2)
-        masks["irregular_border"] = np.abs(depth) < 0.06
-    ragged = crumbs * soft * scene.canvas.noise(rng, 40, octaves=2)
-    scene.depth, scene.body = depth, smoothstep(depth + ragged, -0.5 * soft, 0.5 * soft)
-    return masks
-
-
-def _ellipse(
-    canvas: Canvas, rng: np.random.Generator, centre: Field, radius: float, angle: float, *, stretch: float, waves: float
-) -> Field:
-    """Depth below the border of an ellipse whose radius has a few low waves."""
-    dx, dy = canvas.x - np.float32(centre[0]), canvas.y - np.float32(centre[1])
-    along = (dx * np.cos(angle) + dy * np.sin(angle)) / np.sqrt(stretch)
-    across = (dy * np.cos(angle) - dx * np.sin(angle)) * np.sqrt(stretch)
-    rim = _wavy(np.arctan2(across, along), rng, range(2, 5), waves)
-    return ((1 + rim - np.hypot(along, across) / radius) * radius).astype(np.float32)
-
-
-def _wavy(theta: Field, rng: np.random.Generator, orders: range, size: float) -> Field:
-    """Fourier series of an outline, its terms falling slowly with their order."""
-    turns = np.linspace(-np.pi, np.pi, 721)
-    wave = np.zeros_like(turns)
-    for order in orders:
-        wave += rng.normal(0, size) / np.sqrt(order / orders[0]) * np.cos(order * turns + rng.uniform(0, 2 * np.pi))
-    return np.interp(theta, turns, wave).astype(np.float32)
-
-
-def _notches(scene: Scene, centre: Field, radius: float) -> Field:
-    rng, canvas = scene.rng("irregular_border"), scene.canvas
-    theta = np.arctan2(canvas.y - np.float32(centre[1]), canvas.x - np.float32(centre[0]))
-    waves = _wavy(theta, rng, range(4, 16), 0.035) * radius
-    return waves + 0.05 * canvas.noise(rng, 9, octaves=4)
-
-
-def _second_lobe(scene: Scene, centre: Field, radius: float) -> Field:
-    rng = scene.rng("asymmetry")
-    side = rng.uniform(0, 2 * np.pi)
-    reach = radius * rng.uniform(0.8, 1.0)
-    place = centre + reach * np.array([np.cos(side), np.sin(side)])
-    place = np.clip(place, -0.6, 0.6)
-    lobe = _ellipse(
-        scene.canvas, rng, place, radius * rng.uniform(0.48, 0.62), rng.uniform(0, np.pi), stretch=1.3, waves=0.08
-    )
-    return lobe + 0.02 * scene.canvas.noise(rng, 9, octaves=2)
-
-
-# --- ground -----------------------------------------------------------------------------------------------------
-
-
-def _paint_ground(scene: Scene) -> None:
-    """Brown (or pink) ground: denser towards the centre or the rim, mottled."""
-    rng, canvas, pigment = scene.rng("ground"), scene.canvas, scene.lesion.pigment
-    centre_weight = rng.uniform(-0.1, 0.45)
-    profile = 1 - centre_weight + centre_weight * smoothstep(scene.depth, 0.0, 0.4) * 1.7
-    coarse, fine = canvas.noise(rng, 6, octaves=2), canvas.noise(rng, 26, octaves=3) + 0.6 * canvas.noise(rng, 96)
-    mottle = np.exp(rng.uniform(0.1, 0.22) * coarse + 0.19 * fine)
-    scene.melanin += pigment * scene.body * profile * mottle
-    scene.deep += 0.15 * pigment * scene.body * smoothstep(canvas.noise(rng, 5, octaves=2), -0.5, 2.0)
-    pink = max(0.0, 1 - pigment / 0.35)
-    halo = smoothstep(scene.depth, -0.25, 0.1) * rng.uniform(0.02, 0.12)
-    scene.blood += halo + pink * 0.42 * scene.body * np.exp(0.3 * canvas.noise(rng, 6, octaves=4))
-    if pink > 0:
-        pearl = 0.4 * pink * scene.body * smoothstep(canvas.noise(rng, 6, octaves=3), -0.6, 1.4)
-        scene.hazes.append((pearl, (240, 222, 222)))
-
-
-def _paint_typical_network(scene: Scene) -> None:
-    """Fine even meshes that fade towards the rim."""
-    rng, canvas = scene.rng("typical_network"), scene.canvas
-    lines = _mesh(canvas, rng, period=rng.uniform(0.044, 0.060), jitter=0.35, width=0.48)
-    where = smoothstep(scene.depth, -0.02, 0.12) * smoothstep(canvas.noise(rng, 5, octaves=2), -1.4, 0.8)
-    where *= np.clip(1 + 0.35 * canvas.noise(rng, 16, octaves=2), 0.1, 1.8)
-    scene.melanin *= 1 + scene.lesion.typical_network * where * (lines - 0.5)
-
-
-def _mesh(canvas: Canvas, rng: np.random.Generator, *, period: float, jitter: float, width: Field | float) -> Field:
-    """Lines of a honeycomb whose meshes measure about ``period``, gently bent."""
-    bend = 0.35
-    u = canvas.x / np.float32(period) + bend * canvas.noise(rng, 9)
-    v = canvas.y / np.float32(period) + bend * canvas.noise(rng, 9)
-    turn = rng.uniform(0, np.pi)
-    wall = canvas.honeycomb(u * np.cos(turn) - v * np.sin(turn), u * np.sin(turn) + v * np.cos(turn), rng, jitter=jitter)
-    return 1 - smoothstep(wall, 0.0, np.maximum(width, 0.12) * 1.6)
-
-
-# --- findings ---------------------------------------------------------------------------------------------------
+def _hide(masks: dict[str, Mask], *, under: Mask) -> None:
+    """Take what a crust covers out of the other masks, unless nothing of a finding would be left."""
+    for finding, mask in masks.items():
+        visible = mask & ~under
+        if finding != "ulceration" and visible.any():
+            masks[finding] = visible
 
 
 def _paint_variegation(scene: Scene) -> Mask:
@@ -147,7 +50,7 @@ def _paint_variegation(scene: Scene) -> Mask:
     scene.melanin *= 1 - 0.45 * third
     kind = rng.choice(["red", "blue", "white"], p=[0.5, 0.3, 0.2])
     if kind == "red":
-        scene.blood += 0.75 * third
+        scene.blood += 0.55 * third
     elif kind == "blue":
         scene.deep += 0.8 * third
     else:
@@ -158,8 +61,8 @@ def _paint_variegation(scene: Scene) -> Mask:
 def _paint_atypical_network(scene: Scene) -> Mask:
     """Thick dark meshes of uneven size in patches that stop abruptly."""
     rng, canvas = scene.rng("pigment_network"), scene.canvas
-    width = 0.36 + 0.16 * canvas.noise(rng, 9, octaves=2)
-    lines = _mesh(canvas, rng, period=rng.uniform(0.075, 0.11), jitter=0.5, width=width)
+    width = 0.42 + 0.16 * canvas.noise(rng, 9, octaves=2)
+    lines = mesh(canvas, rng, period=rng.uniform(0.072, 0.1), jitter=0.43, width=width)
     where = scene.patch(rng, rng.uniform(0.5, 0.8), cells=6, inward=-1.0, gather=0.8)
     strength = rng.uniform(0.7, 1.1) * np.exp(0.45 * canvas.noise(rng, 9, octaves=3))
     clogged = smoothstep(canvas.noise(rng, 16, octaves=2), 0.6, 1.6)
@@ -204,22 +107,24 @@ def _paint_streaks(scene: Scene) -> Mask:
     heading = np.stack([np.cos(theta), np.sin(theta)], axis=-1)
     inside = scene.at(scene.depth, heading[:, None, :] * rays[None, :, None]) > 0
     rim = np.where(inside.any(1), rays[inside.shape[1] - 1 - inside[:, ::-1].argmax(1)], 0.4)
-    points, radii = [], []
+    points, radii, ink = [], [], []
     for k in range(n):
         length, thick = rng.uniform(0.1, 0.3), rng.uniform(0.006, 0.014)
         start = heading[k] * (rim[k] - 0.5 * length)
         line = walk(rng, start, theta[k] + rng.normal(0, 0.06), length, step=0.006, bend=0.15)
         width = thick * np.linspace(1.3, 0.5, len(line))
+        fade = np.linspace(1, rng.uniform(0.15, 0.7), len(line))
         if rng.random() < 0.2:
-            width[-4:] = thick * 1.5
+            width[-4:], fade[-4:] = thick * 1.5, 0.9
         points.append(line)
         radii.append(width)
-    cover = canvas.stamp(np.vstack(points), np.concatenate(radii), soft=1.2)
+        ink.append(fade)
+    cover = canvas.stamp(np.vstack(points), np.concatenate(radii), soft=1.4, opacity=np.concatenate(ink))
     turned = np.angle(np.exp(1j * (np.arctan2(canvas.y, canvas.x) - middle))).astype(np.float32)
     base = smoothstep(-np.abs(turned), -spread - 0.25, -spread + 0.4) * np.exp(-(((scene.depth - 0.09) / 0.08) ** 2))
     base *= np.clip(1 + 0.4 * canvas.noise(rng, 16, octaves=2), 0, 2) * scene.body
-    scene.melanin += max(0.7, scene.lesion.pigment) * (0.3 * base + 1.1 * cover)
-    return (cover > 0.3) & (scene.depth < 0.2)
+    scene.melanin += max(0.7, scene.lesion.pigment) * (0.35 * base + 0.95 * cover)
+    return (cover > 0.25) & (scene.depth < 0.2)
 
 
 def _paint_regression(scene: Scene) -> Mask:
@@ -228,6 +133,7 @@ def _paint_regression(scene: Scene) -> Mask:
     scar = scene.patch(rng, rng.uniform(0.15, 0.3), cells=5, inward=1.0, gather=2.5, soft=0.9)
     scene.melanin *= 1 - 0.9 * scar
     scene.deep *= 1 - 0.7 * scar
+    scene.blood *= 1 - 0.7 * scar
     scene.hazes.append((0.45 * scar * (1 + 0.15 * canvas.noise(rng, 20, octaves=2)), (234, 214, 212)))
     places = scene.points(rng, int(rng.integers(60, 140)), smoothstep(scar, 0.2, 0.8))
     pepper = canvas.stamp(places, rng.uniform(0.004, 0.007), soft=0.8)
@@ -242,7 +148,7 @@ def _paint_veil(scene: Scene) -> Mask:
     scene.melanin = scene.melanin * (1 - 0.5 * veil) + 0.25 * veil
     scene.deep += rng.uniform(0.6, 1.0) * veil * np.exp(0.35 * canvas.noise(rng, 9, octaves=4))
     haze = veil * np.clip(0.32 + 0.18 * canvas.noise(rng, 5, octaves=4), 0.05, 0.65)
-    scene.hazes.append((haze, rng.normal((150, 152, 168), 5)))
+    scene.hazes.append((haze.astype(np.float32), rng.normal((150, 152, 168), 5)))
     return veil > 0.5
 
 
@@ -284,11 +190,12 @@ def _irregular_vessels(scene: Scene, rng: np.random.Generator) -> tuple[NDArray[
     scene.melanin *= 1 - 0.5 * area
     scene.blood += 0.22 * area
     dots = scene.points(rng, int(rng.integers(25, 60)), area)
-    points, radii = [dots], [rng.uniform(0.006, 0.010, len(dots))]
+    points: list[NDArray[np.float64]] = [dots.astype(float)]
+    radii = [rng.uniform(0.006, 0.010, len(dots))]
     for start in scene.points(rng, int(rng.integers(8, 18)), area):
         line = walk(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.08, 0.22), step=0.006, bend=2.5)
         points.append(line)
-        radii.append(np.full(len(line), rng.uniform(0.004, 0.007)))
+        radii.append(np.full(len(line), rng.uniform(0.0035, 0.006)))
     return np.vstack(points), np.concatenate(radii)
 
 

@@ -50,9 +50,9 @@ class Device:
 
 
 DEVICES = {
-    "A": Device((1.0, 0.98, 0.93), 0.02, 1.0, 14, 5, 0.25, 0.04, 0.55, 0.35, 1.6),
+    "A": Device((1.0, 0.98, 0.93), 0.02, 1.0, 14, 5, 0.25, 0.04, 0.42, 0.35, 1.6),
     "B": Device((1.0, 0.94, 1.02), 0.03, 0.88, 7, 1, 0.45, 0.15, 0.15, 0.5, 2.4),
-    "C": Device((0.93, 0.98, 1.0), 0.04, 1.1, 10, 8, 0.10, 0.08, 0.8, 0.75, 3.0),
+    "C": Device((0.93, 0.98, 1.0), 0.04, 1.1, 10, 8, 0.10, 0.08, 0.65, 0.75, 3.0),
 }
 
 
@@ -116,13 +116,17 @@ def _draw_bubbles(image: Field, canvas: Canvas, rng: np.random.Generator, mean: 
         bright.append(place + 0.72 * np.roll(ring, lit, axis=0)[:50])
     _lay(image, 0.4 * canvas.stamp(np.vstack(dark), 0.005, soft=0.5), (70, 50, 45))
     _lay(image, 0.6 * canvas.stamp(np.vstack(bright), 0.005, soft=0.5), (255, 248, 240))
-    glints = rng.uniform(-1, 1, (int(rng.poisson(3 * mean)), 2))
-    _lay(image, 0.5 * canvas.stamp(glints, rng.uniform(0.004, 0.008), soft=0.8), (255, 250, 245))
+    glints = [np.empty((0, 2))]
+    for _ in range(int(rng.poisson(4 * mean))):
+        glints.append(
+            walk(rng, rng.uniform(-1, 1, 2), rng.uniform(0, 6.3), rng.uniform(0.005, 0.04), step=0.005, bend=1)
+        )
+    _lay(image, 0.55 * canvas.stamp(np.vstack(glints), 0.0045, soft=0.8), (255, 250, 245))
 
 
 def _draw_ruler(image: Field, canvas: Canvas, rng: np.random.Generator) -> None:
-    """Millimetre scale along one edge of the field, every fifth tick longer."""
-    gap, edge = rng.uniform(0.075, 0.1), rng.uniform(0.86, 0.93)
+    """Millimetre scale on a pale film along one edge of the field, every fifth tick longer."""
+    gap, edge = rng.uniform(0.075, 0.1), rng.uniform(0.84, 0.92)
     ticks = []
     for k, along in enumerate(np.arange(-0.94, 0.94, gap)):
         length = 0.17 if k % 10 == 0 else 0.13 if k % 5 == 0 else 0.075
@@ -135,7 +139,8 @@ def _draw_ruler(image: Field, canvas: Canvas, rng: np.random.Generator) -> None:
         points = points[:, ::-1]
     if rng.random() < 0.5:
         points = -points
-    _lay(image, np.float32(0.85) * canvas.stamp(points, 0.0065), (22, 22, 26))
+    _lay(image, np.float32(0.55) * canvas.stamp(points, 0.02, soft=0.4), (236, 232, 226))  # legible on any skin
+    _lay(image, np.float32(0.9) * canvas.stamp(points, 0.0065), (22, 22, 26))
 
 
 def _photograph(

@@ -7,6 +7,7 @@ Melanin near the surface turns skin from tan over brown to black; deep melanin a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import cos, sin
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -115,9 +116,9 @@ class Scene:
         angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.3)
         height = self.canvas.noise(rng, cells, octaves=3)
         height += inward * np.minimum(self.depth, 0.3)
-        height -= gather * np.hypot(self.canvas.x - reach * np.cos(angle), self.canvas.y - reach * np.sin(angle))
+        height -= gather * np.hypot(self.canvas.x - reach * cos(angle), self.canvas.y - reach * sin(angle))
         inside = self.body > 0.5
-        level = np.quantile(height[inside], 1 - share) if inside.any() else 0.0
+        level = float(np.quantile(height[inside], 1 - share)) if inside.any() else 0.0
         return smoothstep(height, level - soft, level + soft) * self.body
 
     def points(self, rng: np.random.Generator, n: int, weight: Field) -> NDArray[np.float32]:
@@ -155,11 +156,11 @@ def _skin(scene: Scene) -> Field:
     """Skin without the lesion: flushed and pigmented unevenly, with fine furrows and pores."""
     rng, canvas = scene.rng("skin"), scene.canvas
     colour = np.array(_SKIN_COLOURS[scene.lesion.skin_tone]) * rng.normal(1, (0.02, 0.03, 0.04))
-    flush = 0.03 * canvas.noise(rng, 4, octaves=2) + 0.025 * canvas.noise(rng, 22, octaves=2)
+    flush = 0.03 * canvas.noise(rng, 4, octaves=2) + 0.012 * canvas.noise(rng, 22, octaves=2)
     tan = 0.025 * canvas.noise(rng, 5, octaves=4)
-    rows, columns = rng.permutation((24, 52))
-    furrows = np.exp(-((canvas.noise(rng, (int(rows), int(columns))) / 0.3) ** 2))
-    furrows *= 0.045 * smoothstep(canvas.noise(rng, 3), -1, 1.5)
+    along, across = canvas.noise(rng, (20, 60)), canvas.noise(rng, (60, 20))
+    furrows = np.exp(-((along / 0.25) ** 2)) + np.exp(-((across / 0.25) ** 2))
+    furrows *= 0.04 * smoothstep(canvas.noise(rng, 3), -1, 1.5)
     grain = 0.02 * canvas.noise(rng, 90)
     pores = canvas.stamp(rng.uniform(-1, 1, (int(rng.integers(10, 60)), 2)), rng.uniform(0.006, 0.014), soft=1.5)
     shade = tan + furrows + grain - 0.05 * pores

@@ -120,9 +120,12 @@ def make_skin_lesions(
     InputError
         If a number is out of range, a hospital or class is unknown, or ``labels`` or ``ruler`` do not fit.
     """
-    _check_whole(n_samples, "n_samples", at_least=1)
-    _check_whole(size, "size", at_least=_SMALLEST)
-    _check_whole(random_state, "random_state", at_least=0)
+    for name, value, least in (
+        ("n_samples", n_samples, 1),
+        ("size", size, _SMALLEST),
+        ("random_state", random_state, 0),
+    ):
+        _check_whole(value, name, at_least=least)
     if hospital not in DEVICES:
         raise InputError(f"Unknown hospital {hospital!r}; choose one of {', '.join(DEVICES)}.")
     weights = _check_label_weights(label_weights)
@@ -201,7 +204,13 @@ def draw_lesion(
     if zoom == 1:
         return image, masks
     shrunk = image.reshape(size, zoom, size, zoom, 3).mean(axis=(1, 3)).round().astype(np.uint8)
-    return shrunk, {name: mask.reshape(size, zoom, size, zoom).any(axis=(1, 3)) for name, mask in masks.items()}
+    return shrunk, {name: _shrink(mask, zoom) for name, mask in masks.items()}
+
+
+def _shrink(mask: NDArray[np.bool_], zoom: int) -> NDArray[np.bool_]:
+    """True where any pixel of a block of ``zoom x zoom`` is."""
+    size = len(mask) // zoom
+    return np.asarray(mask.reshape(size, zoom, size, zoom).any(axis=(1, 3)))
 
 
 def _sample_findings(label: str, rng: np.random.Generator) -> dict[str, bool]:

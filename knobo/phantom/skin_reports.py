@@ -217,9 +217,7 @@ def write_skin_report(
     return " ".join(part for part in (opening, *sentences, _pick(_CLOSING, rng)) if part)
 
 
-def _variants(
-    *, typical_network: bool, arborising: bool, blue_globules: bool
-) -> dict[str, dict[str, tuple[str, ...]]]:
+def _variants(*, typical_network: bool, arborising: bool, blue_globules: bool) -> dict[str, dict[str, tuple[str, ...]]]:
     """Wordings for what is stated and what is denied, fitted to how this lesion looks."""
     stated, denied = dict(_PRESENT), dict(_ABSENT)
     stated["vessels"] += _ARBORISING if arborising else _IRREGULAR_VESSELS
