@@ -139,7 +139,7 @@ def concept_columns(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame
 def _column_concepts(values: pd.Series[Any], column: str) -> dict[str, pd.Series[float]]:
     name = column.replace("_", " ")
     words = _words(values, column)
-    cells = words.str.split("|").map(lambda cell: {part.strip() for part in cell} - {""}, na_action="ignore")
+    cells = words.map(lambda cell: {part.strip() for part in cell.split("|")} - {""}, na_action="ignore")
     several = cells.dropna().map(len).gt(1).any()
     distinct = sorted(set().union(*cells.dropna()))
     if len(distinct) < 2:
@@ -183,9 +183,15 @@ def _words(values: pd.Series[Any], column: str) -> pd.Series[Any]:
                 "Write other answers as words."
             )
         return known.map({1: "1", 0: "0"})
-    words = values.astype(object).where(values.notna()).map(lambda word: str(word).strip(), na_action="ignore")
-    lower = words.str.lower()
-    return words.where(~lower.isin(_NO | _YES), lower).mask(lower.isin(_UNKNOWN))
+    return values.astype(object).where(values.notna()).map(_word, na_action="ignore")
+
+
+def _word(value: Any) -> Any:
+    word = str(value).strip()
+    lower = word.lower()
+    if lower in _UNKNOWN:
+        return np.nan
+    return lower if lower in _NO | _YES else word
 
 
 def _value_name(name: str, value: str) -> str:
