@@ -69,7 +69,7 @@ def _paint_atypical_network(scene: Scene) -> Mask:
     lines = np.maximum(lines, 0.8 * clogged)
     scene.melanin *= 1 - 0.4 * where * (1 - lines)
     scene.melanin += max(0.55, scene.lesion.pigment) * strength * where * lines
-    return where > 0.5
+    return where > 0.35
 
 
 def _paint_dots(scene: Scene) -> Mask:

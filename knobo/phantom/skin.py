@@ -87,6 +87,7 @@ def make_skin_lesions(
 
     Each class shows each finding with its own probability, and these overlap: no finding decides the class alone.
     Image ``i`` depends on the seed and on the arguments for image ``i``, not on ``n_samples``.
+    One seed gives the same classes and findings in every hospital; patients, devices and clutter differ.
 
     Parameters
     ----------
