@@ -43,15 +43,9 @@ def shape(canvas: Canvas) -> Floats:
     place = centre / mask.shape - 0.5
     slope = ndimage.gaussian_gradient_magnitude(canvas.lightness, 1.5)[border]
     edge = 20 * np.array([slope.mean(), slope.std(), np.percentile(slope, 10)])
-    parts = [
-        size,
-        place,
-        np.abs(place),
-        _outline(border, centre, canvas.radius),
-        _asymmetry(canvas, centre, axes),
-        edge,
-    ]
-    return np.concatenate(parts).astype(np.float32)
+    outline = _outline(border, centre, canvas.radius)
+    asymmetry = _asymmetry(canvas, centre, axes)
+    return np.concatenate([np.array(size), place, np.abs(place), outline, asymmetry, edge]).astype(np.float32)
 
 
 def _outline(border: NDArray[np.bool_], centre: NDArray[np.float64], radius: float) -> NDArray[np.float64]:

@@ -54,7 +54,7 @@ class ClassicalEncoder:
 
     Notes
     -----
-    Each value has a fixed scale of about one and the whole vector is brought to unit length. Values differ in spread:
+    Each family is brought to the same length, and so the whole to unit length. The values differ in spread:
     standardise them before a linear model.
     """
 
@@ -65,6 +65,7 @@ class ClassicalEncoder:
             raise InputError(f"No descriptor family {unknown}; choose among {', '.join(FAMILIES)}.")
         self.families = chosen
         self.spec = "classical" if chosen == tuple(FAMILIES) else "classical:" + "+".join(chosen)
+        self._weight = np.float32(len(chosen) ** -0.5)
         self.feature_names = tuple(f"{name}_{part}" for name in chosen for part in FAMILIES[name].names())
 
     def encode_images(self, images: Sequence[ImageSource], *, progress: bool = False) -> NDArray[np.float32]:
@@ -94,6 +95,10 @@ class ClassicalEncoder:
 
     def _describe(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         canvas = make_canvas(rgb)
-        blocks = [FAMILIES[name].describe(canvas) for name in self.families]
-        row = np.concatenate([block / max(float(np.linalg.norm(block)), 1e-12) for block in blocks])
-        return row / np.float32(np.sqrt(len(blocks)))
+        return np.concatenate([_unit(FAMILIES[name].describe(canvas)) for name in self.families]) * self._weight
+
+
+def _unit(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale a block to unit length; one without any signal (gradients of a blank image) becomes even."""
+    length = float(np.linalg.norm(block))
+    return block / np.float32(length) if length > 1e-6 else np.full_like(block, block.size**-0.5)
