@@ -3,5 +3,6 @@
 from knobo.shift.gap import check_shift, shift_table
 from knobo.shift.metrics import evaluate
 from knobo.shift.report import ShiftReport
+from knobo.shift.splits import ConfoundedSplit, confounded_split
 
-__all__ = ["ShiftReport", "check_shift", "evaluate", "shift_table"]
+__all__ = ["ConfoundedSplit", "ShiftReport", "check_shift", "confounded_split", "evaluate", "shift_table"]
