@@ -196,10 +196,18 @@ class _Plan:
         return demand.reshape(len(PARTS), -1)
 
     def count(self, cells: Ints, parts: Sequence[Ints]) -> pd.DataFrame:
-        shape = (len(PARTS) * len(self.labels), len(self.levels))
-        counted = np.stack([np.bincount(cells[part], minlength=len(self.labels) * shape[1]) for part in parts])
-        rows = pd.MultiIndex.from_product([PARTS, self.labels.tolist()], names=["part", "label"])
-        return pd.DataFrame(counted.reshape(shape), index=rows, columns=pd.Index(self.levels.tolist(), name="level"))
+        """Cases of each part that holds any, by label and level."""
+        shape = (len(self.labels), len(self.levels))
+        tables = {
+            name: pd.DataFrame(
+                np.bincount(cells[part], minlength=shape[0] * shape[1]).reshape(shape),
+                index=pd.Index(self.labels.tolist(), name="label"),
+                columns=pd.Index(self.levels.tolist(), name="level"),
+            )
+            for name, part in zip(PARTS, parts, strict=True)
+            if len(part)
+        }
+        return pd.concat(tables, names=["part"])
 
     def name_pairs(self, level_of: Ints) -> dict[Any, Any]:
         return dict(zip(self.labels.tolist(), self.levels[level_of].tolist(), strict=True))
