@@ -1,0 +1,220 @@
+"""The convex objective of the concept head, as plain functions on arrays.
+
+    J(W, b) = mean_i s_i CE(softmax(W a_i + b), y_i) + λ R(W; P) + α (ρ ‖W‖₁ + (1 − ρ)/2 ‖W‖²)
+
+R, the ``"sign"`` prior, is the mean of c·max(0, −P·W) over the entries that the literature speaks of (P ≠ 0). The
+prior and the L1 norm are both piecewise linear in each single weight, so together they are one slope on either side
+of zero, and all that depends on them (value, prox, subgradient, conjugate) is a formula in these two slopes.
+
+Rows. With K > 2 classes there is one row of weights a class. With two classes there is one row only, the log-odds of
+the second class, exactly as in scikit-learn. R denotes the number of rows, s the sample weights, which sum to one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax, xlogy
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A separable penalty: ``up``·max(w, 0) + ``down``·max(−w, 0) + ``ridge``/2·w² for each weight w.
+
+    Attributes
+    ----------
+    up, down, ridge : ndarray, one shape for all, non-negative
+        Slope above zero, slope below zero, and curvature.
+    """
+
+    up: Array
+    down: Array
+    ridge: Array
+
+    @property
+    def kinked(self) -> NDArray[np.bool_]:
+        """Where the penalty has a corner at zero, so that weights can be exactly zero."""
+        return (self.up + self.down) > 0
+
+    def value(self, W: Array) -> float:
+        """Value of the penalty at weights ``W``."""
+        slopes = np.where(W > 0, self.up, -self.down) * W
+        return float(slopes.sum() + 0.5 * (self.ridge * W * W).sum())
+
+    def prox(self, V: Array, step: float) -> Array:
+        """Minimiser over w of ``(w − v)²/(2·step)`` plus the penalty: soft-thresholding with two thresholds."""
+        shrunk = np.maximum(V - step * self.up, 0.0) + np.minimum(V + step * self.down, 0.0)
+        return shrunk / (1.0 + step * self.ridge)
+
+    def residual(self, W: Array, gradient: Array) -> Array:
+        """Distance of ``−gradient`` to the subdifferential at ``W``: zero everywhere at the optimum.
+
+        Parameters
+        ----------
+        W : ndarray
+            Weights.
+        gradient : ndarray, shape of W
+            Gradient of the loss at W.
+        """
+        smooth = gradient + self.ridge * W
+        at_zero = np.maximum(np.maximum(-smooth - self.up, smooth - self.down), 0.0)
+        return np.where(W > 0, np.abs(smooth + self.up), np.where(W < 0, np.abs(smooth - self.down), at_zero))
+
+    def scaled(self, scale: Array) -> Penalty:
+        """The same penalty as a function of ``W · scale``."""
+        return Penalty(self.up / scale, self.down / scale, self.ridge / scale**2)
+
+
+def make_penalty(
+    signs: Array, confidence: Array, *, alpha: float, l1_ratio: float = 1.0, prior_strength: float = 0.0
+) -> Penalty:
+    """Penalty of all weights: elastic net and sign prior.
+
+    Parameters
+    ----------
+    signs : ndarray of shape (R, m), in {-1, 0, 1}
+        Prior sign P of each weight; 0 means unknown and brings no prior.
+    confidence : ndarray of shape (R, m), in [0, 1]
+        Confidence c of each sign.
+    alpha, l1_ratio, prior_strength : float
+        α, ρ and λ of the objective.
+    """
+    known = max(int(np.count_nonzero(signs)), 1)
+    pull = prior_strength * confidence / known
+    lasso = alpha * l1_ratio
+    return Penalty(
+        up=lasso + pull * (signs < 0),
+        down=lasso + pull * (signs > 0),
+        ridge=np.full(signs.shape, alpha * (1.0 - l1_ratio)),
+    )
+
+
+def merge_binary_prior(signs: Array, confidence: Array) -> tuple[Array, Array]:
+    """Merge the priors of two classes into one for the log-odds of the second.
+
+    A finding that speaks for the second class or against the first has sign +1. Where both classes have the same
+    sign, the finding does not tell them apart and the sign is 0.
+
+    Parameters
+    ----------
+    signs, confidence : ndarray of shape (2, m)
+
+    Returns
+    -------
+    signs, confidence : ndarray of shape (1, m)
+        The confidence is the larger one of the classes that have a sign.
+    """
+    merged = np.sign(signs[1:] - signs[:1])
+    known = np.where(signs != 0, confidence, 0.0).max(axis=0, keepdims=True)
+    return merged, np.where(merged != 0, known, 0.0)
+
+
+def log_probabilities(logits: Array) -> Array:
+    """Log class probabilities, shape (n, K), of the logits of each row, shape (n, R)."""
+    if logits.shape[1] == 1:
+        half = np.hstack([np.zeros_like(logits), logits])
+        return np.asarray(log_softmax(half, axis=1))
+    return np.asarray(log_softmax(logits, axis=1))
+
+
+def log_loss(log_p: Array, codes: NDArray[np.intp], sample_weight: Array) -> float:
+    """Weighted mean cross-entropy in nats.
+
+    Parameters
+    ----------
+    log_p : ndarray of shape (n, K)
+        Log class probabilities.
+    codes : ndarray of shape (n,)
+        Index of each sample's class.
+    sample_weight : ndarray of shape (n,)
+        Sums to one.
+    """
+    return float(-(sample_weight @ log_p[np.arange(len(codes)), codes]))
+
+
+def loss_derivative(log_p: Array, codes: NDArray[np.intp], sample_weight: Array) -> Array:
+    """Derivative of :func:`log_loss` by the logits of each sample: s·(p − y), shape (n, R)."""
+    derivative = np.exp(log_p)
+    derivative[np.arange(len(codes)), codes] -= 1.0
+    derivative *= sample_weight[:, None]
+    return derivative[:, 1:] if log_p.shape[1] == 2 else derivative
+
+
+def objective(W: Array, b: Array, A: Array, codes: NDArray[np.intp], sample_weight: Array, penalty: Penalty) -> float:
+    """J(W, b) of the module's head.
+
+    Parameters
+    ----------
+    W : ndarray of shape (R, m)
+    b : ndarray of shape (R,)
+    A : ndarray of shape (n, m)
+        Activations.
+    codes : ndarray of shape (n,)
+        Index of each sample's class.
+    sample_weight : ndarray of shape (n,)
+        Sums to one.
+    penalty : Penalty
+        Of shape (R, m).
+    """
+    return log_loss(log_probabilities(A @ W.T + b), codes, sample_weight) + penalty.value(W)
+
+
+def dual_bound(
+    log_p: Array,
+    A: Array,
+    codes: NDArray[np.intp],
+    sample_weight: Array,
+    penalty: Penalty,
+    *,
+    intercept: bool,
+) -> float:
+    """Lower bound on the minimum of J, from the Fenchel dual at a feasible point made from the probabilities.
+
+    The dual is  max over q  of  Σ_i s_i H(q_i) − Σ φ*(−G),  G = Σ_i s_i (q_i − y_i) a_iᵀ,  where H is the entropy,
+    q_i lie in the simplex, φ* is the conjugate of the penalty, and an intercept asks that Σ_i s_i (q_i − y_i) = 0.
+    The probabilities are moved to the right class frequencies, then mixed with the labels until every weight without
+    curvature has its G between the two slopes. At the optimum neither changes anything and the bound is tight.
+
+    Parameters
+    ----------
+    log_p : ndarray of shape (n, K)
+        Log class probabilities of any candidate.
+    A, codes, sample_weight, penalty :
+        As in :func:`objective`.
+    intercept : bool
+        Whether b is free.
+    """
+    onehot = np.zeros_like(log_p)
+    onehot[np.arange(len(codes)), codes] = 1.0
+    q = np.exp(log_p)
+    if intercept:
+        q = _match_frequencies(q, onehot, sample_weight)
+    residual = ((q - onehot) * sample_weight[:, None])[:, -len(penalty.up) :]
+    pull = -(residual.T @ A)
+    mix = _largest_mix(pull, penalty)
+    q = onehot + mix * (q - onehot)
+    entropy = -float(sample_weight @ xlogy(q, q).sum(axis=1))
+    curved = penalty.ridge > 0
+    excess = np.maximum(np.maximum(mix * pull - penalty.up, -mix * pull - penalty.down), 0.0)[curved]
+    return entropy - 0.5 * float((excess**2 / penalty.ridge[curved]).sum())
+
+
+def _match_frequencies(q: Array, onehot: Array, sample_weight: Array) -> Array:
+    """Shift the rows of ``q`` so that the classes get their observed frequencies, staying inside the simplex."""
+    frequencies = sample_weight @ onehot
+    shift = frequencies - sample_weight @ q
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(shift < 0, -shift / frequencies, 0.0).max()
+    keep = 1.0 / (1.0 + ratio)
+    return keep * (q + shift) + (1.0 - keep) * frequencies
+
+
+def _largest_mix(pull: Array, penalty: Penalty) -> float:
+    """Largest t in [0, 1] with −down ≤ t·pull ≤ up for each weight that has no curvature."""
+    slope = np.where(pull > 0, penalty.up, penalty.down)
+    over = (penalty.ridge == 0) & (np.abs(pull) > slope)
+    return float((slope[over] / np.abs(pull[over])).min()) if over.any() else 1.0

@@ -1,0 +1,18 @@
+"""scikit-learn's own checks, all of them."""
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from knobo.heads import ConceptHead, ConceptHeadCV
+
+
+@parametrize_with_checks(
+    [
+        ConceptHead(),
+        ConceptHead(alpha=0.001, l1_ratio=0.0, class_weight="balanced"),
+        ConceptHead(alpha=0.001, fit_intercept=False, prior=None),
+        ConceptHeadCV(alphas=5, cv=3),
+        ConceptHeadCV(alphas=[0.1, 0.01], rule="1se", l1_ratio=0.5),
+    ]
+)
+def test_passes_every_check(estimator, check):
+    check(estimator)
