@@ -113,6 +113,32 @@ def merge_binary_prior(signs: Array, confidence: Array) -> tuple[Array, Array]:
     return merged, np.where(merged != 0, known, 0.0)
 
 
+def balance_rows(W: Array, penalty: Penalty) -> Array:
+    """Pick one of the equivalent solutions of more than two classes.
+
+    Adding one number to a concept's weights of all classes changes no probability, and without curvature often no
+    penalty either (such as +1, +1, −1, −1 under L1). Of those equivalent weights take the smallest in sum of squares.
+
+    Parameters
+    ----------
+    W : ndarray of shape (R, m)
+        Optimal weights.
+    penalty : Penalty of shape (R, m)
+
+    Returns
+    -------
+    ndarray of shape (R, m)
+    """
+    slack = 1e-12 * (penalty.up + penalty.down).sum(axis=0)
+    flat_above = np.abs(np.where(W >= 0, penalty.up, -penalty.down).sum(axis=0)) <= slack
+    flat_below = np.abs(np.where(W > 0, penalty.up, -penalty.down).sum(axis=0)) <= slack
+    # It stays flat until the next weight meets its corner at zero.
+    above = np.where((W < 0) & penalty.kinked, -W, np.inf).min(axis=0)
+    below = np.where((W > 0) & penalty.kinked, W, np.inf).min(axis=0)
+    shift = np.clip(-W.mean(axis=0), np.where(flat_below, -below, 0.0), np.where(flat_above, above, 0.0))
+    return np.where((penalty.ridge > 0).any(axis=0), W, W + shift)
+
+
 def log_probabilities(logits: Array) -> Array:
     """Log class probabilities, shape (n, K), of the logits of each row, shape (n, R)."""
     if logits.shape[1] == 1:
@@ -210,7 +236,7 @@ def _match_frequencies(q: Array, onehot: Array, sample_weight: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(shift < 0, -shift / frequencies, 0.0).max()
     keep = 1.0 / (1.0 + ratio)
-    return keep * (q + shift) + (1.0 - keep) * frequencies
+    return np.maximum(keep * (q + shift) + (1.0 - keep) * frequencies, 0.0)  # rounding may leave −1e-20
 
 
 def _largest_mix(pull: Array, penalty: Penalty) -> float:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from knobo.heads.objective import Array, Penalty, dual_bound, log_loss, log_probabilities, loss_derivative
+from knobo.heads.objective import Array, Penalty, balance_rows, dual_bound, log_loss, log_probabilities, loss_derivative
 
 _FIRST_WORKING_SET = 64
 _FAR = 3e-3  # KKT residual above which a rough Hessian is good enough
@@ -124,13 +124,13 @@ class Problem:
         inner = W * self.scale
         return np.hstack([inner, (b + W @ self.mean)[:, None]]) if self.intercept else inner
 
-    def to_outer(self, V: Array) -> tuple[Array, Array]:
-        """Weights and intercepts of given standardised weights; the intercepts of K > 2 classes sum to zero."""
+    def to_outer(self, V: Array, penalty: Penalty) -> tuple[Array, Array]:
+        """Weights and intercepts of given standardised weights; of equivalent ones the smallest."""
         W = V[:, : self.m] / self.scale
-        if not self.intercept:
-            return W, np.zeros(self.n_rows)
-        b = V[:, -1] - W @ self.mean
-        return W, b - b.mean() if self.n_rows > 1 else b
+        b = V[:, -1] - W @ self.mean if self.intercept else np.zeros(self.n_rows)
+        if self.n_rows == 1:
+            return W, b
+        return balance_rows(W, penalty), b - b.mean()
 
     def null_weights(self) -> Array:
         """Standardised weights of the model without concepts: class frequencies only."""
@@ -230,7 +230,7 @@ def solve(
         if moved is None:
             break
         V, logits, log_p, value = moved
-    W, b = problem.to_outer(V)
+    W, b = problem.to_outer(V, penalty)
     gap = value - _lower_bound(problem, penalty, log_p)
     return Solution(W, b, n_iter, Certificate(value, worst, max(gap, 0.0), tol, worst <= tol))
 

@@ -9,7 +9,6 @@ from knobo.heads import ConceptHead, ConceptHeadCV
     [
         ConceptHead(),
         ConceptHead(alpha=0.001, l1_ratio=0.0, class_weight="balanced"),
-        ConceptHead(alpha=0.001, fit_intercept=False, prior=None),
         ConceptHeadCV(alphas=5, cv=3),
         ConceptHeadCV(alphas=[0.1, 0.01], rule="1se", l1_ratio=0.5),
     ]
