@@ -17,8 +17,9 @@ from sklearn.utils.validation import validate_data
 from knobo._validation import check_fitted, knobo_errors, show
 from knobo.errors import InputError
 from knobo.heads.objective import Array, Penalty, log_probabilities, make_penalty
+from knobo.heads.problem import Problem
 from knobo.heads.settings import check_count, check_number, check_prior, effective_weights
-from knobo.heads.solver import Problem, Solution
+from knobo.heads.solver import Solution
 
 
 class Data(NamedTuple):

@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import ArrayLike
-from threadpoolctl import threadpool_limits
 
 from knobo.heads.base import LinearHead
 from knobo.heads.settings import check_number
-from knobo.heads.solver import solve
+from knobo.heads.solver import one_blas_thread, solve
 
 
 class ConceptHead(LinearHead):
     """Logistic regression on concept activations, sparse and pulled towards the literature's signs.
 
-    It minimises, exactly and always to the same weights,
+    It minimises, to the certified tolerance ``tol``,
 
         mean_i s_i CE(softmax(W a_i + b), y_i) + λ · mean_{P ≠ 0} c · max(0, −P·W) + α (ρ ‖W‖₁ + (1 − ρ)/2 ‖W‖²)
 
@@ -71,6 +70,9 @@ class ConceptHead(LinearHead):
 
     Notes
     -----
+    With more than two classes and ρ = 1 several weights may be optimal; of those that differ by a number added to one
+    concept's weights of all classes, the smallest are returned. The same data give the same weights on every run.
+
     With λ = 0 and ρ = 0 this is scikit-learn's ``LogisticRegression(C=1 / (n · alpha))``. Integer sample weights
     equal repeated rows; weights are relative, so doubling all changes nothing.
 
@@ -143,8 +145,7 @@ class ConceptHead(LinearHead):
         alpha = check_number("alpha", self.alpha, low=0.0)
         problem = self._problem(self._read(X, y, sample_weight))
         penalty = self._penalty(alpha)
-        # Threads of the linear algebra library cost more than they bring on blocks of this size.
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             solution = solve(problem, penalty, tol=self.tol, max_iter=self.max_iter)
         self._keep(problem, penalty, solution)
         return self

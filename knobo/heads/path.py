@@ -13,15 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, StratifiedKFold, check_cv
-from threadpoolctl import threadpool_limits
 
 from knobo._validation import check_fitted, knobo_errors, show
 from knobo.errors import InputError
 from knobo.heads.base import Data, LinearHead
 from knobo.heads.linear import ConceptHead
 from knobo.heads.objective import Array, log_loss, log_probabilities
+from knobo.heads.problem import Problem
 from knobo.heads.settings import check_count, check_number
-from knobo.heads.solver import Problem, Solution, solve
+from knobo.heads.solver import Solution, one_blas_thread, solve
 
 _PATH_END = 500.0  # the path goes from α_max to α_max / 500
 _LEAST_L1_RATIO = 1e-3  # a ridge penalty alone never reaches zero weights; its path begins as if ρ were this
@@ -125,7 +125,7 @@ class ConceptHeadCV(LinearHead):
             raise InputError(f"rule must be 'best' or '1se', got {self.rule!r}.")
         data = self._read(X, y, sample_weight)
         problem = self._problem(data)
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             alphas = self._grid(problem)
             folds = self._folds(data, groups)
             self.scores_ = self._cross_validate(data, alphas, folds)

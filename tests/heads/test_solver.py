@@ -6,7 +6,9 @@ from scipy.optimize import approx_fprime
 from sklearn.linear_model import LogisticRegression
 
 from knobo.heads.objective import log_probabilities, make_penalty, objective
-from knobo.heads.solver import Problem, minimise_quadratic, solve
+from knobo.heads.problem import Problem
+from knobo.heads.quadratic import minimise_quadratic
+from knobo.heads.solver import solve
 
 
 def problem_and_penalty(A, y, *, alpha, l1_ratio=1.0, signs=None, strength=0.0, weights=None, intercept=True):
@@ -152,6 +154,18 @@ def test_minimise_quadratic_meets_its_tolerance_where_weights_must_change_sign()
     u = minimise_quadratic(H, H @ begin + c, slopes, begin, tol=1e-10)
     assert slopes.residual(u, H @ u + c).max() <= 1e-9
     assert 0 < np.count_nonzero(u) < 20
+
+
+def test_minimise_quadratic_survives_a_matrix_that_rounding_made_indefinite():
+    H = np.array([[1.0, 1.0 + 1e-3], [1.0 + 1e-3, 1.0]])
+    nothing = make_penalty(np.zeros(2), np.zeros(2), alpha=0.0)
+    gradient, u = np.array([1.0, 1.0]), np.zeros(2)
+    for _ in range(3):
+        assert np.isfinite(u).all()
+        before = gradient @ u + 0.5 * u @ H @ u
+        u = minimise_quadratic(H, gradient + H @ u, nothing, u, tol=1e-3)
+        assert gradient @ u + 0.5 * u @ H @ u <= before
+    np.testing.assert_allclose(u, -0.5, atol=1e-2)
 
 
 def test_start_changes_the_time_but_not_the_answer(four_classes):
