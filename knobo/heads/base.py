@@ -76,7 +76,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         return self.classes_[best]
 
     def prior_conflicts(self) -> pd.DataFrame:
-        """Weights whose sign contradicts the literature, largest weight first.
+        """Weights whose sign contradicts ``prior_signs``, largest first; also where ``prior=None`` fitted without them.
 
         Returns
         -------
@@ -85,7 +85,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
             ``confidence`` and ``weight``. For two classes the sign and the weight are those of ``classes_[1]``.
         """
         check_fitted(self, "coef_")
-        signs, confidence = self._prior()
+        signs, confidence = self._signs("sign")
         row, column = np.nonzero(signs * self.coef_ < 0)
         names = getattr(
             self, "feature_names_in_", np.array([f"x{j}" for j in range(self.n_features_in_)], dtype=object)
@@ -126,11 +126,14 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     def _problem(self, data: Data) -> Problem:
         return Problem(*data, n_classes=len(self.classes_), intercept=bool(self.fit_intercept))
 
-    def _prior(self) -> tuple[Array, Array]:
-        return check_prior(self.prior, self.prior_signs, self.prior_confidence, len(self.classes_), self.n_features_in_)
+    def _signs(self, prior: str | None) -> tuple[Array, Array]:
+        """Signs and confidences of the rows of weights; zeros where ``prior`` is None."""
+        return check_prior(prior, self.prior_signs, self.prior_confidence, len(self.classes_), self.n_features_in_)
 
     def _penalty(self, alpha: float) -> Penalty:
-        return make_penalty(*self._prior(), alpha=alpha, l1_ratio=self.l1_ratio, prior_strength=self.prior_strength)
+        return make_penalty(
+            *self._signs(self.prior), alpha=alpha, l1_ratio=self.l1_ratio, prior_strength=self.prior_strength
+        )
 
     def _keep(self, problem: Problem, penalty: Penalty, solution: Solution) -> None:
         """Store a solution, and warn if it is not what was asked for."""

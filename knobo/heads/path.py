@@ -23,7 +23,7 @@ from knobo.heads.problem import Problem
 from knobo.heads.settings import check_count, check_number
 from knobo.heads.solver import Solution, one_blas_thread, solve
 
-_PATH_END = 500.0  # the path goes from α_max to α_max / 500
+_PATH_END = 500.0  # the path ends at α_max / 500, with the α_max of ρ = 1 also where ρ is smaller
 _LEAST_L1_RATIO = 1e-3  # a ridge penalty alone never reaches zero weights; its path begins as if ρ were this
 
 _SHARED = tuple(name for name in ConceptHead().get_params() if name != "alpha")
@@ -38,7 +38,7 @@ class ConceptHeadCV(LinearHead):
     ----------
     alphas : int or array-like
         How many values to try, spaced evenly in the logarithm from α_max, where the last weight becomes zero, to
-        α_max/500; or the values themselves.
+        1/500 of what it is for ``l1_ratio=1``; or the values themselves.
     cv : int, splitter or iterable of (train, test)
         An integer makes shuffled folds, stratified by class, and with ``groups`` never splits a group; it is lowered
         to the size of the smallest class where that has fewer samples.
@@ -145,8 +145,9 @@ class ConceptHeadCV(LinearHead):
 
     def _grid(self, problem: Problem) -> Array:
         if isinstance(self.alphas, Integral) and not isinstance(self.alphas, bool):
-            top = max(_alpha_max(self, problem), 1e-10)
-            return np.geomspace(top, top / _PATH_END, check_count("alphas", self.alphas, low=2))
+            pull = max(_strongest_pull(self, problem), 1e-10)
+            top = pull / max(self.l1_ratio, _LEAST_L1_RATIO)
+            return np.geomspace(top, pull / _PATH_END, check_count("alphas", self.alphas, low=2))
         with knobo_errors():
             alphas = np.asarray(self.alphas, dtype=np.float64)
         if alphas.ndim != 1 or len(alphas) == 0:
@@ -227,16 +228,17 @@ def alpha_max(head: LinearHead, X: ArrayLike, y: ArrayLike, sample_weight: Array
         With ``l1_ratio`` below 0.001 the value for 0.001, since a ridge penalty never gives zeros.
     """
     fresh: LinearHead = clone(head)
-    return _alpha_max(fresh, fresh._problem(fresh._read(X, y, sample_weight)))
+    pull = _strongest_pull(fresh, fresh._problem(fresh._read(X, y, sample_weight)))
+    return pull / max(fresh.l1_ratio, _LEAST_L1_RATIO)
 
 
-def _alpha_max(head: LinearHead, problem: Problem) -> float:
-    """Largest |gradient| at zero weights, less what the prior holds back by itself."""
+def _strongest_pull(head: LinearHead, problem: Problem) -> float:
+    """Largest |gradient| at zero weights, less what the prior holds back by itself: α_max for ρ = 1."""
     null = problem.null_weights()
     gradient = problem.gradient(log_probabilities(problem.X @ null.T))[:, : problem.m] * problem.scale
     prior = head._penalty(0.0)
     excess = np.maximum(-gradient - prior.up, gradient - prior.down)
-    return max(float(excess.max()), 0.0) / max(head.l1_ratio, _LEAST_L1_RATIO)
+    return max(float(excess.max()), 0.0)
 
 
 def _choose(scores: pd.DataFrame, rule: str) -> int:

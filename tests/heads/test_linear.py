@@ -120,6 +120,12 @@ def test_conflicts_list_the_weights_that_contradict(four_classes):
         assert confidence[at] == entry["confidence"]
 
 
+def test_conflicts_are_listed_for_a_fit_without_the_prior(four_classes):
+    signs = random_signs(4)
+    head = ConceptHead(0.001, prior=None, prior_signs=signs).fit(*four_classes)
+    assert len(head.prior_conflicts()) == (signs * head.coef_ < 0).sum() > 0
+
+
 def test_conflicts_of_two_classes_speak_of_the_second(two_classes):
     A, y = two_classes
     head = ConceptHead(0.001).fit(A, np.array(["ill", "well"])[y])

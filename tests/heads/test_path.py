@@ -94,10 +94,14 @@ def test_activations_that_tell_nothing_give_a_head_without_concepts():
     np.testing.assert_allclose(search.predict_proba(A), 0.5)
 
 
-def test_ridge_path_needs_no_zeros(two_classes):
-    search = ConceptHeadCV(alphas=6, l1_ratio=0.0).fit(*two_classes)
-    assert search.coef_.all()
-    assert search.scores_["alpha"].is_monotonic_decreasing
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+def test_path_of_a_ridge_reaches_weak_penalties_too(two_classes, l1_ratio):
+    search = ConceptHeadCV(alphas=8, l1_ratio=l1_ratio).fit(*two_classes)
+    assert search.scores_["alpha"][0] == pytest.approx(alpha_max(ConceptHead(l1_ratio=l1_ratio), *two_classes))
+    assert search.scores_["alpha"].iloc[-1] == pytest.approx(alpha_max(ConceptHead(), *two_classes) / 500)
+    assert 0 < search.scores_["log_loss"].idxmin() < 7
+    if l1_ratio == 0:
+        assert search.coef_.all()
 
 
 def test_rare_class_lowers_the_number_of_folds():
