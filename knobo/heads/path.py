@@ -161,18 +161,15 @@ class ConceptHeadCV(LinearHead):
         with knobo_errors():
             if not isinstance(self.cv, Integral):
                 return list(check_cv(self.cv, y, classifier=True).split(data.A, y, groups))
-            cv = check_count("cv", self.cv, low=2)
-            if groups is not None:
-                splitter = StratifiedGroupKFold(cv, shuffle=True, random_state=self.random_state)
-                return list(splitter.split(data.A, y, groups))
-            counts = np.bincount(data.codes)
+            cv, counts = check_count("cv", self.cv, low=2), np.bincount(data.codes)
             if counts.min() < 2:
                 raise InputError(
                     f"Class {show(self.classes_[counts.argmin()])} has a single sample, which cannot be both learnt "
                     "and held out; add samples, drop the class, or use ConceptHead with a fixed alpha."
                 )
-            splitter = StratifiedKFold(min(cv, counts.min()), shuffle=True, random_state=self.random_state)
-            return list(splitter.split(data.A, y))
+            make = StratifiedKFold if groups is None else StratifiedGroupKFold
+            splitter = make(min(cv, int(counts.min())), shuffle=True, random_state=self.random_state)
+            return list(splitter.split(data.A, y, groups))
 
     def _path(self, problem: Problem, alphas: Array) -> Iterator[Solution]:
         """Solutions along decreasing α, each begun at the one before."""
@@ -245,6 +242,7 @@ def _choose(scores: pd.DataFrame, rule: str) -> int:
     """Row of the alpha to take; the first row has the largest."""
     loss = scores["log_loss"].to_numpy()
     best = int(loss.argmin())
-    if rule == "best" or len(loss) == 1:
+    if rule == "best":
         return best
-    return int(np.flatnonzero(loss <= loss[best] + scores["std_error"].to_numpy()[best])[0])
+    within = np.nan_to_num(scores["std_error"].to_numpy()[best])  # unknown where there is one fold only
+    return int(np.flatnonzero(loss <= loss[best] + within)[0])

@@ -109,6 +109,16 @@ def test_rare_class_lowers_the_number_of_folds():
     A, y = rng.random((30, 3)), np.r_[np.zeros(27), np.ones(3)]
     expected = ConceptHeadCV([0.01], cv=3).fit(A, y)
     pd.testing.assert_frame_equal(ConceptHeadCV([0.01], cv=10).fit(A, y).scores_, expected.scores_)
+    grouped = (ConceptHeadCV([0.01], cv=cv).fit(A, y, groups=np.arange(30)).scores_ for cv in (3, 10))
+    pd.testing.assert_frame_equal(*grouped)
+
+
+def test_one_split_has_no_standard_error(two_classes):
+    A, y = two_classes
+    one_split = [(np.arange(200), np.arange(200, 300))]
+    search = ConceptHeadCV(alphas=5, cv=one_split, rule="1se").fit(A, y)
+    assert search.scores_["std_error"].isna().all()
+    assert search.alpha_ == ConceptHeadCV(alphas=5, cv=one_split).fit(A, y).alpha_
 
 
 def test_to_head_is_the_same_classifier(four_classes):
