@@ -26,7 +26,11 @@ from knobo.storage import atomic_path, read_arrays, read_json, write_arrays, wri
 _FORMAT = "knobo.bm25"
 _VERSION = 1
 _SETTINGS = {"k1": 1.5, "b": 0.75, "method": "lucene", "tokens": "knobo.knowledge.text 1"}
-_STOP = frozenset("a an and are as at be by for from in is it its of on or that the this to was were with".split())
+_STOP = frozenset(
+    """
+    a an and are as at be by for from in is it its of on or that the this to was were with
+    """.split()  # noqa: SIM905 - a list of words is read best as text
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Bm25Index:
 
         manifest = read_json(Path(folder) / "manifest.json", what=_FORMAT, versions=(_VERSION,))
         if manifest.get("settings") != _SETTINGS:
-            raise FormatError(f"The index in {folder} was made with other settings; delete the folder and build it anew.")
+            raise FormatError(f"The index in {folder} was made with other settings; delete it and build it anew.")
         digest = str(manifest.get("corpus_hash"))
         if corpus_hash is not None and digest != corpus_hash:
             raise FormatError(
@@ -109,7 +113,7 @@ class Bm25Index:
             scores = BM25.load(folder, mmap=True, allow_pickle=False, show_progress=False)
             return cls(_Stored(Path(folder)), scores, digest)
         except (OSError, ValueError, KeyError) as error:
-            raise FormatError(f"The index in {folder} is damaged ({error}); delete the folder and build it anew.") from error
+            raise FormatError(f"The index in {folder} is damaged ({error}); delete it and build it anew.") from error
 
     def search(self, query: str, k: int = 10) -> list[Hit]:
         """Best passages for a query.

@@ -6,14 +6,15 @@ the queue is empty. The same input gives the same bank, byte for byte.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
-import knobo
 from knobo.bank import Concept, ConceptBank, slug
 from knobo.errors import InputError
 from knobo.knowledge.bm25 import Bm25Index
@@ -27,6 +28,8 @@ from knobo.knowledge.propose import ExtractiveProposer, Proposal
 
 _QUERY_WORDS = {"chest-xray": "chest radiograph sign", "skin-lesion": "dermoscopy sign"}
 _LINK_THRESHOLD = 0.85
+_LEANS = re.compile(r"(?:It|Its|They|Their|This|These|Such|In such|The combination|Further|Other)\b|.* inside it\b")
+_DEFINES = re.compile(r"(?:,[^,]*,| \([^)]*\))?\s*(?:is|are|means?|consists? of|describes?)\b")
 
 
 def build_bank(
@@ -131,7 +134,7 @@ class _Build:
         self.n_queries += 1
         hits = self.index.search(query, self.k_passages)
         self.passages.update((hit.passage.id, hit.passage) for hit in hits)
-        fresh = []
+        fresh: list[KbEntry] = []
         for proposal in self.proposer.propose(hit.passage for hit in hits):
             entry = self.kb[str(proposal.entry_id)]
             if entry.id in self.cited:
@@ -176,7 +179,7 @@ class _Build:
         ids = {entry_id: concept.id for entry_id, concept in zip(self.cited, concepts, strict=True)}
         unnamed = [item.name for item in self.task if not self._is_named(item)]
         provenance = {
-            "made_by": f"knobo.build_bank {knobo.__version__}",
+            "made_by": f"knobo.build_bank {version('knobo')}",
             "settings": settings,
             "corpus_hash": self.index.corpus_hash,
             "n_passages": len(self.index),
@@ -185,7 +188,8 @@ class _Build:
             "knowledge_base_hash": self.linker.kb.hash,
             "classes_without_passages": unnamed,
             "rejected": [
-                {"name": name, "reason": reason, "passage_id": p.passage_id} for (name, reason), p in self.rejected.items()
+                {"name": name, "reason": reason, "passage_id": p.passage_id}
+                for (name, reason), p in self.rejected.items()
             ],
         }
         return ConceptBank(
@@ -218,16 +222,19 @@ class _Build:
         return tuple(w for w in reversed(distinct.values()) if not any(item.is_named_in(w) for item in self.task))
 
 
-def _worth(proposal: Proposal) -> tuple[int, bool, bool]:
-    """Best evidence first: it states the finding, opens with it as a definition does, and uses its name."""
+def _worth(proposal: Proposal) -> tuple[int, bool, bool, bool, bool]:
+    """Best evidence first: it states the finding, stands by itself, defines it, opens with it, and uses its name."""
     order = {"asserted": 0, "denied": 1, "doubtful": 2}
-    opens = proposal.sentence.find(proposal.phrase) <= len("An ")
-    return order[proposal.polarity], not opens, not proposal.by_name
+    start = proposal.sentence.find(proposal.phrase)
+    rest = proposal.sentence[start + len(proposal.phrase) :]
+    opens = start <= len("The ")
+    leans = _LEANS.match(proposal.sentence) is not None
+    return order[proposal.polarity], leans, not (opens and _DEFINES.match(rest)), not opens, not proposal.by_name
 
 
 def question(entry: KbEntry) -> str:
     """The question that a concept answers: "Is there a pleural effusion?", "Are there bullae?"."""
     last = entry.name.split()[-1]
-    plural = not entry.article and last.endswith("s") and not last.endswith(("ss", "is", "us"))
+    plural = not entry.article and last.endswith(("s", "ae")) and not last.endswith(("ss", "is", "us"))
     verb = "Are" if plural else "Is"
     return f"{verb} there {entry.article + ' ' if entry.article else ''}{entry.name}?"

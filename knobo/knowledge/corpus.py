@@ -126,7 +126,9 @@ def _read_file(path: Path, name: str) -> Iterator[Passage]:
             f"{path}, line {_bad_line(path)}: the text is not UTF-8 ({error.reason}). Save the file as UTF-8."
         ) from error
     except OSError as error:
-        raise FileError(f"Cannot read {path}: {error.strerror or error}. Check the path and its permissions.") from error
+        raise FileError(
+            f"Cannot read {path}: {error.strerror or error}. Check the path and its permissions."
+        ) from error
     yield from state.flush()
 
 
@@ -160,20 +162,26 @@ class _Reader:
     size: int = 0
 
     def take(self, line: str) -> Iterator[Passage]:
+        """Read one line; give back the passages that it completes."""
         first, self.n_lines = self.n_lines == 0, self.n_lines + 1
         text = line.strip()
-        if self.markdown and (yield from self._markup(text, first=first)):
+        if self.markdown and self._is_front(text, first=first):
             return
-        if not text:
+        if self.markdown and (heading := _HEADING.fullmatch(text)):
             yield from self.flush()
-            return
-        self.lines.append(text)
-        self.size += len(text)
-        if self.size > _BUFFER:
+            self.heading = heading.group(1)
+        elif self.markdown and (citation := _CITATION.fullmatch(text)):
+            yield from self.flush(citation.group(1))
+        elif not text:
             yield from self.flush()
+        else:
+            self.lines.append(text)
+            self.size += len(text)
+            if self.size > _BUFFER:
+                yield from self.flush()
 
-    def _markup(self, text: str, *, first: bool) -> Iterator[Passage]:
-        """Deal with a line that is not running text; return whether it was one."""
+    def _is_front(self, text: str, *, first: bool) -> bool:
+        """Take the title or a front line, if this is one."""
         if first and (title := _TITLE.fullmatch(text)):
             self.title, self.in_front = title.group(1).strip(), True
             return True
@@ -181,13 +189,6 @@ class _Reader:
             self.front[front.group(1).lower()] = front.group(2).strip()
             return True
         self.in_front = self.in_front and not text
-        if heading := _HEADING.fullmatch(text):
-            yield from self.flush()
-            self.heading = heading.group(1)
-            return True
-        if citation := _CITATION.fullmatch(text):
-            yield from self.flush(citation.group(1))
-            return True
         return False
 
     def flush(self, citation: str | None = None) -> Iterator[Passage]:

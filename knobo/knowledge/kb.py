@@ -109,7 +109,9 @@ class KnowledgeBase:
             raise InputError(f"Two entries of the knowledge base have the id {twice!r}; give each its own.")
         for entry in self.entries:
             if unknown := [i for i in entry.broader if i not in self._by_id]:
-                raise InputError(f"Entry {entry.id!r} names {unknown[0]!r} as broader, which is not in the knowledge base.")
+                raise InputError(
+                    f"Entry {entry.id!r} names {unknown[0]!r} as broader, which is not in the knowledge base."
+                )
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -96,7 +96,7 @@ class ConceptLinker:
             raise InputError(f"engine is 'auto', 'scispacy' or 'knobo', got {engine!r}.")
         if engine == "scispacy" and find_spec("scispacy") is None:
             raise MissingDependencyError(
-                "scispaCy is not installed. Install knobo[umls] (in an environment with numpy < 2), or use engine='knobo'."
+                "scispaCy is not installed. Install knobo[umls] (it needs numpy < 2), or use engine='knobo'."
             )
         self.kb = kb
         self.engine = engine
@@ -145,29 +145,30 @@ class ConceptLinker:
 
     def _rank(self, found: dict[str, tuple[float, str]], k: int, threshold: float) -> list[Candidate]:
         best = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
-        return [
-            Candidate(self.kb[i].cui, self.kb[i].name, score, alias, i) for i, (score, alias) in best if score >= threshold
-        ][:k]
+        kept = [(self.kb[entry_id], score, alias) for entry_id, (score, alias) in best if score >= threshold]
+        return [Candidate(entry.cui, entry.name, score, alias, entry.id) for entry, score, alias in kept[:k]]
 
     def _generate(self, texts: list[str], n_aliases: int) -> list[dict[str, tuple[float, str]]]:
         """Best score and alias of each candidate entry of each text."""
         if self.engine == "scispacy" or (self.engine == "auto" and find_spec("scispacy") is not None):
-            generated = self._scispacy(texts, n_aliases)
-            return [{c.concept_id: _best(zip(c.similarities, c.aliases, strict=True)) for c in found} for found in generated]
+            return [
+                {item.concept_id: _best(zip(item.similarities, item.aliases, strict=True)) for item in candidates}
+                for candidates in self._scispacy(texts, n_aliases)
+            ]
         answers = []
         for numbers, distances in self._index.knnQueryBatch(self._vectorizer.transform(texts), k=n_aliases):
             scored: dict[str, list[tuple[float, str]]] = {}
             for number, distance in zip(numbers.tolist(), distances.tolist(), strict=True):
-                alias = self._aliases[number]
-                for owner in self._owners[alias]:
-                    scored.setdefault(owner, []).append((1.0 - distance, alias))
+                for owner in self._owners[self._aliases[number]]:
+                    scored.setdefault(owner, []).append((1.0 - distance, self._aliases[number]))
             answers.append({owner: _best(pairs) for owner, pairs in scored.items()})
         return answers
 
     @cached_property
     def _scispacy(self) -> Any:
         from scispacy.candidate_generation import CandidateGenerator
-        from scispacy.linking_utils import Entity, KnowledgeBase as ScispacyKnowledgeBase
+        from scispacy.linking_utils import Entity
+        from scispacy.linking_utils import KnowledgeBase as ScispacyKnowledgeBase
 
         entities = [Entity(entry.id, entry.name, list(entry.wordings), list(entry.semantic_types)) for entry in self.kb]
         return CandidateGenerator(
@@ -178,9 +179,7 @@ class ConceptLinker:
         )
 
 
-def _nearest(
-    similarities: sparse.csr_matrix, row: int, k: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _nearest(similarities: sparse.csr_matrix, row: int, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     start, end = similarities.indptr[row], similarities.indptr[row + 1]
     numbers = similarities.indices[start:end].astype(np.int64)
     # Six decimals: the order of a sum must not decide between two aliases that are equally near.

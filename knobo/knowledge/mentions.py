@@ -19,8 +19,10 @@ from knobo.knowledge.text import Token, tokenize
 Polarity = Literal["asserted", "denied", "doubtful"]
 
 _SMALL = frozenset(
-    "a an the of in on at to is are was were be been being it its their often usually commonly typically mostly "
-    "sometimes may can also more very become becomes look looks appear appears to both".split()
+    """
+    a an the of in on at to is are was were be been being it its their often usually commonly
+    typically mostly sometimes may can also more very become becomes look looks appear appears both
+    """.split()  # noqa: SIM905 - a list of words is read best as text
 )
 _ARTICLES = frozenset({"a", "an", "the"})
 _PREPOSITIONS = frozenset({"of", "in", "on", "at", "to"})
@@ -41,18 +43,21 @@ _NO_AFTER = re.compile(
     r"(?:not(?! only)|never|absent)\b"
 )
 _DOUBT_BEFORE = re.compile(
-    r"\b(?:if|unless|when|exclude[sd]?|excluding|suspected|possible|possibly|mistaken for|confused with|"
-    r"tell it from|tells? \w+ from|told from|separates?|distinguish\w*|differs? from|unlike|imitates?|imitating|"
-    r"simulates?|resembles?|looks? like|looked for|search\w* for|not always|asked for|complications? (?:of|to|such as|are)|"
+    r"\b(?:if|unless|when|exclude[sd]?|excluding|suspected|possible|possibly|mistaken for|confused with|tell it from|"
+    r"tells? \w+ from|told from|separates?|distinguish\w*|differs? from|unlike|imitates?|imitating|simulates?|"
+    r"resembles?|looks? like|looked for|search\w* for|asked for|not always|complications? (?:of|to|such as|are)|"
     r"compared with|apart from|except|missed|misses|hides?|followed until|speaks? against|against|overlook\w*)\b"
     r"|\bthan(?: \w+){0,3} ?$"
 )
 _DOUBT_AFTER = re.compile(
-    r"\b(?:not always|uncommon|unusual|rare|rarely|infrequent|seldom|unlikely|coincidental|chance finding|cannot be excluded|"
-    r"is possible|are possible|(?:is|are) (?:\w+ ){0,3}complications?|must be|has to be|should be|may be absent|can be absent|"
-    r"is often absent|are often absent|not specific|less usual|decide against|unspecific|decides? for|"
-    r"may rupture|does not exclude|do not exclude)\b"
+    r"\b(?:not always|uncommon|unusual|less usual|rare|rarely|infrequent|seldom|unlikely|coincidental|chance finding|"
+    r"cannot be excluded|is possible|are possible|does not exclude|do not exclude|must be|"
+    r"(?:is|are) (?:\w+ ){0,3}complications?|has to be|should be|(?:may|can) be absent|(?:is|are) often absent|not specific|unspecific|"
+    r"decides? against|decides? for|(?:can|may) occur but|are few|may rupture)\b"
 )
+_COUNT = re.compile(r"\b(\d+) of (?:the )?(\d+)\b")
+_PERCENT = re.compile(r"\b(\d+(?:\.\d+)?) ?%")
+_RARE = 0.25  # a finding counted in a smaller share of the cases neither speaks for a disease nor against it
 _HEDGE = re.compile(r"\b(?:may|can|might)\b")
 # What lies between two findings of one list: no verb, and at least a comma, "and", "or" or "with".
 _LISTED = re.compile(
@@ -177,13 +182,21 @@ def _polarity(sentence: str, spans: list[tuple[int, int]], i: int, *, flip: bool
     start, end = spans[i]
     before, after = _clause_before(lower, spans, i), _clause_after(lower, spans, i)
     hedged = _HEDGE.search(lower[start:end]) or (flip and _HEDGE.search(before))
-    if hedged or _DOUBT_BEFORE.search(before) or _DOUBT_AFTER.search(after):
+    if hedged or _DOUBT_BEFORE.search(before) or _DOUBT_AFTER.search(after) or _is_rare(before, after):
         return "doubtful"
     cue = _last(_NO_BEFORE, before)
     denied = negated or (cue is not None and _reaches(before[cue:], spans, start)) or _denied_after(after)
     if denied and flip:
         return "doubtful"
     return "denied" if denied or flip else "asserted"
+
+
+def _is_rare(before: str, after: str) -> bool:
+    """Whether the clause counts the finding in few cases only ("in 6 of 80", "in about 7 %")."""
+    clause = before + after
+    shares = [int(n) / int(total) for n, total in _COUNT.findall(clause) if int(total)]
+    shares += [float(percent) / 100 for percent in _PERCENT.findall(clause)]
+    return bool(shares) and max(shares) < _RARE
 
 
 def _denied_after(after: str) -> bool:

@@ -7,6 +7,7 @@ comparison or a passage that does not name the class counts nothing: unknown mea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +15,13 @@ from knobo.bank import Evidence, PriorSign
 from knobo.knowledge.classes import TaskClass
 from knobo.knowledge.corpus import Passage
 from knobo.knowledge.kb import KnowledgeBase
+from knobo.knowledge.mentions import Mention
 from knobo.knowledge.propose import PassageReading, SentenceReading
+
+_COMPARISON = re.compile(
+    r"\b(?:imitat\w*|mistaken|confus\w*|look the same|cannot be told|simulat\w*|favours? another|differential)\b"
+)
+_COORDINATED = re.compile(r"\s*,?\s*(?:and|or)\s+(?:\w+\s+)?")
 
 MAX_EVIDENCE = 5  # sentences kept for each sign; the confidence counts all of them
 
@@ -53,7 +60,7 @@ def read_prior(
             subject = _subject(_diseases(sentence, classes, kb), classes, kb)
             if subject is None and not _diseases(sentence, classes, kb):
                 subject = about_all
-            if subject is not None and not _doubts_disease(sentence, classes, kb):
+            if subject is not None and not _compares(sentence, classes, kb):
                 _count(votes, subject, sentence, reading.passage, kb)
     signs = (
         _sign(votes.get((item.entry_id, entry_id)), item.name, concept_id)
@@ -77,9 +84,11 @@ def _diseases(sentence: SentenceReading, classes: Sequence[TaskClass], kb: Knowl
     return frozenset(entry_id for entry_id in named if entry_id in task or kb[entry_id].kind == "disease")
 
 
-def _doubts_disease(sentence: SentenceReading, classes: Sequence[TaskClass], kb: KnowledgeBase) -> bool:
+def _compares(sentence: SentenceReading, classes: Sequence[TaskClass], kb: KnowledgeBase) -> bool:
+    """Whether the sentence doubts the disease, or says what can be taken for what."""
     named = _diseases(sentence, classes, kb)
-    return any(m.polarity == "doubtful" for m in sentence.mentions if m.entry_id in named)
+    doubted = any(m.polarity == "doubtful" for m in sentence.mentions if m.entry_id in named)
+    return doubted or bool(_COMPARISON.search(sentence.text.lower()))
 
 
 def _subject(diseases: frozenset[str], classes: Sequence[TaskClass], kb: KnowledgeBase) -> _Subject | None:
@@ -99,16 +108,30 @@ def _subject_of_passage(reading: PassageReading, classes: Sequence[TaskClass], k
 
 
 def _count(
-    votes: dict[tuple[str, str], _Votes], subject: _Subject, sentence: SentenceReading, passage: Passage, kb: KnowledgeBase
+    votes: dict[tuple[str, str], _Votes],
+    subject: _Subject,
+    sentence: SentenceReading,
+    passage: Passage,
+    kb: KnowledgeBase,
 ) -> None:
     for mention in sentence.mentions:
-        if kb[mention.entry_id].kind != "finding":
+        if kb[mention.entry_id].kind != "finding" or _is_listed_with_disease(mention, sentence, kb):
             continue
         if mention.polarity == "asserted":
             for entry_id in kb.broader(mention.entry_id):
                 votes.setdefault((subject.entry_id, entry_id), _Votes()).stated[sentence.text] = passage
         elif mention.polarity == "denied" and subject.whole:
             votes.setdefault((subject.entry_id, mention.entry_id), _Votes()).denied[sentence.text] = passage
+
+
+def _is_listed_with_disease(mention: Mention, sentence: SentenceReading, kb: KnowledgeBase) -> bool:
+    """In "interstitial oedema and viral pneumonia" the first is a second subject, not a sign of the second."""
+    for other in sentence.mentions:
+        if kb[other.entry_id].kind == "disease":
+            first, second = sorted((mention, other), key=lambda m: m.start)
+            if _COORDINATED.fullmatch(sentence.text[first.end : second.start]):
+                return True
+    return False
 
 
 def _sign(votes: _Votes | None, class_name: str, concept_id: str) -> PriorSign | None:

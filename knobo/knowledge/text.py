@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _ABBREVIATIONS = frozenset(
-    "e.g i.e cf vs viz approx ca fig figs tab eq eqs no nos vol pp ref refs resp dr prof mr mrs ms st al "
-    "jan feb mar apr jun jul aug sep sept oct nov dec incl excl max min dept ed eds".split()
+    """
+    e.g i.e cf vs viz approx ca fig figs tab eq eqs no nos vol pp ref refs resp dr prof mr mrs ms st
+    al jan feb mar apr jun jul aug sep sept oct nov dec incl excl max min dept ed eds
+    """.split()  # noqa: SIM905 - a list of words is read best as text
 )
 _END = re.compile(r"[.!?][\"'”’)\]]*(?=\s)")
 _LAST_WORD = re.compile(r"(\S+)$")
