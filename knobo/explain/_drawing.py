@@ -1,0 +1,157 @@
+"""Text and room for plots: wrapping by measured width, paragraphs under an axes, keeping labels inside a grid cell."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
+
+FOR = "#0072b2"  # blue and vermilion of the Okabe-Ito palette, which colour-blind readers can tell apart
+AGAINST = "#d55e00"
+QUIET = "#595959"  # the lightest grey that is readable on white (contrast 7:1)
+
+_SMALL = 8.0  # font size and, times 1.3, line height of paragraphs, in points
+_LINE = 1.3
+
+
+class Paragraph(NamedTuple):
+    """A bold line and the text under it."""
+
+    heading: str
+    text: str
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Write a number with its sign and a real minus; zero has none."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
+
+
+def plain(value: float, digits: int = 2) -> str:
+    """Write a number with a real minus where it needs one."""
+    return signed(value, digits).removeprefix("+")
+
+
+def chance(probability: float) -> str:
+    """Write a probability with two digits, and never as certain or impossible."""
+    if probability < 0.01:
+        return "< 0.01"
+    return "> 0.99" if probability > 0.99 else f"{probability:.2f}"
+
+
+def readable(label: Any) -> str:
+    """A class label as a reader wants it: ``heart failure`` for ``heart_failure``."""
+    return str(label).replace("_", " ")
+
+
+def shorten(name: str, width: int = 30, lines: int = 2) -> str:
+    """Wrap a long name, and end it with an ellipsis where even that is too long."""
+    wrapped = textwrap.wrap(name, width, max_lines=lines, placeholder=" …", break_on_hyphens=False)
+    return "\n".join(wrapped)
+
+
+def slot(ax: Axes) -> Bbox:
+    """The part of the figure (in fractions) that belongs to an axes: its grid cell, margins included."""
+    from matplotlib.transforms import Bbox
+
+    spec = ax.get_subplotspec()
+    if spec is None:
+        return Bbox.from_bounds(*ax.get_position(original=True).bounds)
+    figure: Any = ax.figure  # matplotlib's types want a Figure, and a SubFigure does
+    inner = spec.get_position(figure)
+    edges = spec.get_topmost_subplotspec().get_gridspec().get_subplot_params(figure)
+    width, height = edges.right - edges.left, edges.top - edges.bottom
+    return Bbox.from_extents(
+        (inner.x0 - edges.left) / width,
+        (inner.y0 - edges.bottom) / height,
+        (inner.x1 - edges.left) / width,
+        (inner.y1 - edges.bottom) / height,
+    )
+
+
+def text_size(ax: Axes, n_rows: int) -> float:
+    """Font size in points, at most 10, with which ``n_rows`` labelled rows fit into the grid cell of an axes."""
+    width, height = _cell_size(ax)
+    return float(min(10.0, max(5.0, min(width / 45, height / (1.45 * n_rows + 7)))))
+
+
+def fit_into_slot(ax: Axes, pad: float = 6.0) -> None:
+    """Move the edges of an axes so that all its text stays inside its grid cell, ``pad`` points from the border.
+
+    A figure with a layout engine does that itself; an axes that was placed by hand stays where it is.
+    """
+    from matplotlib.transforms import Bbox
+
+    figure = ax.figure
+    tight = ax.get_tightbbox()
+    if figure.get_layout_engine() is not None or ax.get_subplotspec() is None or tight is None:
+        return
+    cell = slot(ax).transformed(figure.transSubfigure).padded(-pad * figure.dpi / 72)
+    now = ax.get_window_extent()
+    (x0, y0), (x1, y1) = now.get_points() + cell.get_points() - tight.get_points()
+    if x1 - x0 < 0.2 * cell.width:  # no room for all labels: leave the axes as wide as it was
+        x0, x1 = now.intervalx
+    if y1 - y0 < 0.2 * cell.height:
+        y0, y1 = now.intervaly
+    ax.set_position(Bbox.from_extents(x0, y0, x1, y1).transformed(figure.transSubfigure.inverted()))
+
+
+def write_below(ax: Axes, paragraphs: Sequence[Paragraph], footnotes: Sequence[str], n_rows: int) -> None:
+    """Write paragraphs under an axes of ``n_rows`` labelled rows, as wide as its cell, as many as there is room for.
+
+    The text is part of the axes, so every layout engine and ``bbox_inches="tight"`` leave room for it.
+    """
+    points = 72 / ax.figure.dpi
+    left = max((label.get_window_extent().width for label in ax.get_yticklabels()), default=0.0) * points + 4
+    width, height = _cell_size(ax)
+    axis_box = ax.xaxis.get_tightbbox()
+    depth = 8 + (0.0 if axis_box is None else max(0.0, (ax.bbox.y0 - axis_box.y0) * points))
+    notes = [line for footnote in footnotes for line in _wrap(ax, footnote, width - 16)]
+    floor = height - (1.4 * n_rows + 5) * text_size(ax, n_rows) - _SMALL * _LINE * len(notes)
+    for heading, text in paragraphs:
+        lines = [_wrap(ax, heading, 0.88 * (width - 16)), _wrap(ax, text, width - 16)]  # bold letters are wider
+        if depth + _SMALL * _LINE * sum(map(len, lines)) > floor:
+            break
+        for block, style in zip(lines, ({"weight": "bold"}, {"color": QUIET}), strict=True):
+            _write(ax, "\n".join(block), -left, -depth, **style)
+            depth += _SMALL * _LINE * len(block)
+        depth += 4
+    _write(ax, "\n".join(notes), -left, -depth, color=QUIET)
+
+
+def _cell_size(ax: Axes) -> tuple[float, float]:
+    """Width and height of the grid cell of an axes in points."""
+    cell, points = slot(ax).transformed(ax.figure.transSubfigure), 72 / ax.figure.dpi
+    return cell.width * points, cell.height * points
+
+
+def _write(ax: Axes, text: str, x: float, y: float, **style: Any) -> None:
+    ax.annotate(
+        text,
+        (0, 0),
+        xycoords="axes fraction",
+        xytext=(x, y),
+        textcoords="offset points",
+        va="top",
+        ha="left",
+        fontsize=_SMALL,
+        linespacing=_LINE,
+        parse_math=False,
+        annotation_clip=False,
+        **style,
+    )
+
+
+def _wrap(ax: Axes, text: str, width: float) -> list[str]:
+    """Wrap to ``width`` points by the mean width of this text's characters, a little early to be safe."""
+    text = " ".join(text.split())
+    if not text:
+        return []
+    probe = ax.figure.text(0, 0, text, fontsize=_SMALL, parse_math=False)
+    total = probe.get_window_extent().width * 72 / ax.figure.dpi
+    probe.remove()
+    return textwrap.wrap(text, max(20, int(0.95 * width * len(text) / total)))
