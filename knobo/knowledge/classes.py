@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from knobo.bank import slug
 from knobo.errors import InputError, InputTypeError
 from knobo.knowledge.kb import KbEntry, KnowledgeBase
 from knobo.knowledge.text import tokenize
+
+_LONG_WORD = 6  # letters
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,11 @@ class TaskClass:
     def is_named_in(self, text: str) -> bool:
         """Whether ``text`` holds one of the wordings, endings and spelling aside."""
         words = _stems(text)
-        return any(_holds(words, _stems(wording)) for wording in self.wordings)
+        return any(_holds(words, run) for run in self._runs)
+
+    @cached_property
+    def _runs(self) -> list[list[str]]:
+        return [_stems(wording) for wording in self.wordings]
 
 
 def resolve_classes(
@@ -129,5 +136,7 @@ def _stems(text: str) -> list[str]:
 
 
 def _holds(words: list[str], run: list[str]) -> bool:
-    """Whether ``run`` stands in ``words`` without a gap."""
+    """Whether ``run`` stands in ``words`` without a gap; one long word may also end another ("hydropneumothorax")."""
+    if len(run) == 1 and len(run[0]) >= _LONG_WORD:
+        return any(word.endswith(run[0]) for word in words)
     return bool(run) and any(words[i : i + len(run)] == run for i in range(len(words) - len(run) + 1))

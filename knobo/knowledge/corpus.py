@@ -19,7 +19,7 @@ from knobo.knowledge.text import split_sentences
 from knobo.storage import shipped_path
 
 MAX_CHARS = 2000  # a longer paragraph becomes several passages, cut at sentence ends
-_BUFFER = 1 << 16  # characters of one paragraph that are held at most
+_BUFFER = 1 << 14  # characters of one paragraph that are held; what comes before is given back without its bracket line
 _SUFFIXES = (".md", ".txt")
 _TITLE = re.compile(r"#\s+(.*)")
 _HEADING = re.compile(r"#{1,6}\s+(.*?)\s*#*$")
@@ -158,27 +158,27 @@ class _Reader:
     in_front: bool = False
     n_lines: int = 0
     n_passages: int = 0
-    lines: list[str] = field(default_factory=list)
-    size: int = 0
+    within_line: bool = False
+    held: str = ""
 
     def take(self, line: str) -> Iterator[Passage]:
-        """Read one line; give back the passages that it completes."""
+        """Read one line, or a part of a long one; give back the passages that it completes."""
         first, self.n_lines = self.n_lines == 0, self.n_lines + 1
+        begins, self.within_line = not self.within_line, not line.endswith("\n")
         text = line.strip()
-        if self.markdown and self._is_front(text, first=first):
+        if self.markdown and begins and self._is_front(text, first=first):
             return
-        if self.markdown and (heading := _HEADING.fullmatch(text)):
+        if self.markdown and begins and (heading := _HEADING.fullmatch(text)):
             yield from self.flush()
             self.heading = heading.group(1)
-        elif self.markdown and (citation := _CITATION.fullmatch(text)):
+        elif self.markdown and begins and (citation := _CITATION.fullmatch(text)):
             yield from self.flush(citation.group(1))
-        elif not text:
+        elif begins and not text:
             yield from self.flush()
         else:
-            self.lines.append(text)
-            self.size += len(text)
-            if self.size > _BUFFER:
-                yield from self.flush()
+            self.held += line
+            if len(self.held) > _BUFFER:
+                yield from self.flush(partly=True)
 
     def _is_front(self, text: str, *, first: bool) -> bool:
         """Take the title or a front line, if this is one."""
@@ -191,18 +191,17 @@ class _Reader:
         self.in_front = self.in_front and not text
         return False
 
-    def flush(self, citation: str | None = None) -> Iterator[Passage]:
-        """Close the paragraph; a citation of its own replaces the front lines of the file."""
-        text = " ".join(" ".join(self.lines).split())
-        self.lines, self.size = [], 0
-        if not text:
-            return
+    def flush(self, citation: str | None = None, *, partly: bool = False) -> Iterator[Passage]:
+        """Close the paragraph, or all but its unfinished end; its own citation replaces the front lines of the file."""
+        tail = self.held[len(self.held.rstrip()) :]
+        pieces = cut(" ".join(self.held.split()), MAX_CHARS)
+        self.held = pieces.pop() + tail if partly and pieces else ""
         if citation is None:
             source, url, year = self.front.get("source", self.title), self.front.get("url"), self.front.get("year")
         else:
             source, url, year = _parts(citation)
         title = f"{self.title}: {self.heading}" if self.heading else self.title
-        for piece in cut(text, MAX_CHARS):
+        for piece in pieces:
             self.n_passages += 1
             yield Passage(
                 f"{self.name}:{self.n_passages}", source or self.title, title, piece, url or None, _year(year)

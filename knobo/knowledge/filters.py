@@ -80,14 +80,22 @@ def is_well_formed(proposal: Proposal, context: FilterContext) -> Verdict:
 
 
 def names_no_class(proposal: Proposal, context: FilterContext) -> Verdict:
-    """The concept is no class of the task: not by its words, a synonym, a CUI, or as a kind of it."""
+    """The concept is no class of the task: not by its words, a synonym, a CUI, or as a kind of disease.
+
+    A sign that implies a class (a meniscus, of an effusion) is what a concept should be, and passes.
+    """
     entry = context.entry(proposal)
-    broader = context.kb.broader(entry.id) if entry else frozenset()
+    broader = _kinds(entry, context.kb) if entry else frozenset()
     cuis = entry.cuis if entry else frozenset()
     for item in context.classes:
         if item.entry_id in broader or cuis & item.cuis or item.is_named_in(proposal.name):
             return Verdict(False, f"names class {item.name}")
     return _PASS
+
+
+def _kinds(entry: KbEntry, kb: KnowledgeBase) -> frozenset[str]:
+    """The entry, and for a disease everything that it is a kind of."""
+    return kb.broader(entry.id) if entry.kind == "disease" else frozenset({entry.id})
 
 
 def is_visible(proposal: Proposal, context: FilterContext) -> Verdict:

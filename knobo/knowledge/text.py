@@ -8,7 +8,7 @@ from functools import lru_cache
 
 _ABBREVIATIONS = frozenset(
     """
-    e.g i.e cf vs viz approx ca fig figs tab eq eqs no nos vol pp ref refs resp dr prof mr mrs ms st
+    e.g i.e cf vs viz approx ca fig figs tab eq eqs vol pp ref refs resp dr prof mr mrs ms st
     al jan feb mar apr jun jul aug sep sept oct nov dec incl excl max min dept ed eds
     """.split()  # noqa: SIM905 - a list of words is read best as text
 )
@@ -96,7 +96,8 @@ def _ends_here(before: str, mark: str, following: str) -> bool:
     last = _LAST_WORD.search(before)
     word = last.group(1).lstrip("\"'“‘([") if last else ""
     initial = len(word) == 1 and word.isalpha() and word.isupper()
-    return not initial and word.lower() not in _ABBREVIATIONS
+    numbered = word.lower() in ("no", "nos") and opener.isdigit()
+    return not (initial or numbered or word.lower() in _ABBREVIATIONS)
 
 
 def tokenize(text: str) -> list[Token]:
