@@ -6,13 +6,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from knobo.explain.style import QUIET
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.transforms import Bbox
-
-FOR = "#0072b2"  # blue and vermilion of the Okabe-Ito palette, which colour-blind readers can tell apart
-AGAINST = "#d55e00"
-QUIET = "#595959"  # the lightest grey that is readable on white (contrast 7:1)
 
 _SMALL = 8.0  # font size and, times 1.3, line height of paragraphs, in points
 _LINE = 1.3
@@ -23,29 +21,6 @@ class Paragraph(NamedTuple):
 
     heading: str
     text: str
-
-
-def signed(value: float, digits: int = 2) -> str:
-    """Write a number with its sign and a real minus; zero has none."""
-    text = f"{value:+.{digits}f}"
-    return text[1:] if float(text) == 0 else text.replace("-", "−")
-
-
-def plain(value: float, digits: int = 2) -> str:
-    """Write a number with a real minus where it needs one."""
-    return signed(value, digits).removeprefix("+")
-
-
-def chance(probability: float) -> str:
-    """Write a probability with two digits, and never as certain or impossible."""
-    if probability < 0.01:
-        return "< 0.01"
-    return "> 0.99" if probability > 0.99 else f"{probability:.2f}"
-
-
-def readable(label: Any) -> str:
-    """A class label as a reader wants it: ``heart failure`` for ``heart_failure``."""
-    return str(label).replace("_", " ")
 
 
 def shorten(name: str, width: int = 30, lines: int = 2) -> str:

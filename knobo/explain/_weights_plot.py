@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knobo.explain._drawing import AGAINST, FOR, QUIET, readable, shorten, signed
+from knobo.explain._drawing import shorten
+from knobo.explain.style import AGAINST, FOR, QUIET, readable, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from knobo.explain._drawing import AGAINST, FOR, chance, plain, readable, signed
 from knobo.explain.contributions import rank
+from knobo.explain.style import AGAINST, FOR, chance, plain, readable, signed
 
 if TYPE_CHECKING:
     from knobo.explain.explanation import Explanation

@@ -10,23 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from knobo.errors import InputError
 from knobo.explain._checks import check_classes, check_weights
-from knobo.explain._drawing import (
-    AGAINST,
-    FOR,
-    QUIET,
-    Paragraph,
-    chance,
-    fit_into_slot,
-    plain,
-    readable,
-    shorten,
-    signed,
-    text_size,
-    write_below,
-)
+from knobo.explain._drawing import Paragraph, fit_into_slot, shorten, text_size, write_below
 from knobo.explain._weights_plot import draw_bars, draw_heat_map
 from knobo.explain.contributions import rank
 from knobo.explain.explanation import Explanation
+from knobo.explain.style import AGAINST, FOR, QUIET, chance, plain, readable, signed
 from knobo.explain.tables import concept_auroc
 from knobo.images import ImageSource, read_image
 
