@@ -53,11 +53,11 @@ _DOUBT_AFTER = re.compile(
     r"\b(?:not always|uncommon|unusual|less usual|rare|rarely|infrequent|seldom|unlikely|coincidental|chance finding|"
     r"cannot be excluded|is possible|are possible|does not exclude|do not exclude|must be|has to be|should be|"
     r"(?:is|are) (?:\w+ ){0,3}complications?|(?:may|can) be absent|(?:is|are) often absent|not specific|unspecific|"
-    r"decides? against|decides? for|(?:can|may) occur but|are few|may rupture)\b"
+    r"decides? against|decides? for|(?:can|may)(?: also)? occur|are few|may rupture)\b"
 )
 _COUNT = re.compile(r"\b(\d+) of (?:the )?(\d+)\b")
 _PERCENT = re.compile(r"\b(\d+(?:\.\d+)?) ?%")
-_RARE = 0.25  # a finding counted in a smaller share of the cases neither speaks for a disease nor against it
+_RARE = 0.2  # a finding counted in no larger share of the cases speaks neither for a disease nor against it
 _HEDGE = re.compile(r"\b(?:may|can|might)\b")
 # What lies between two findings of one list: no verb, and at least a comma, "and", "or" or "with".
 _LISTED = re.compile(
@@ -182,7 +182,7 @@ def _polarity(sentence: str, spans: list[tuple[int, int]], i: int, *, flip: bool
     start, end = spans[i]
     before, after = _clause_before(lower, spans, i), _clause_after(lower, spans, i)
     hedged = _HEDGE.search(lower[start:end]) or (flip and _HEDGE.search(before))
-    if hedged or _DOUBT_BEFORE.search(before) or _DOUBT_AFTER.search(after) or _is_rare(before, after):
+    if hedged or _DOUBT_BEFORE.search(before) or _DOUBT_AFTER.search(after) or _is_rare(before, lower[end:]):
         return "doubtful"
     cue = _last(_NO_BEFORE, before)
     denied = negated or (cue is not None and _reaches(before[cue:], spans, start)) or _denied_after(after)
@@ -193,10 +193,11 @@ def _polarity(sentence: str, spans: list[tuple[int, int]], i: int, *, flip: bool
 
 def _is_rare(before: str, after: str) -> bool:
     """Whether the clause counts the finding in few cases only ("in 6 of 80", "in about 7 %")."""
-    clause = before + after
+    stop = _BREAK.search(re.sub(r"(?<=\d)\.(?=\d)", " ", after))
+    clause = before + (after[: stop.start()] if stop else after)
     shares = [int(n) / int(total) for n, total in _COUNT.findall(clause) if int(total)]
     shares += [float(percent) / 100 for percent in _PERCENT.findall(clause)]
-    return bool(shares) and max(shares) < _RARE
+    return bool(shares) and max(shares) <= _RARE
 
 
 def _denied_after(after: str) -> bool:

@@ -19,7 +19,8 @@ from knobo.knowledge.mentions import Mention
 from knobo.knowledge.propose import PassageReading, SentenceReading
 
 _COMPARISON = re.compile(
-    r"\b(?:imitat\w*|mistaken|confus\w*|look the same|cannot be told|simulat\w*|favours? another|differential)\b"
+    r"\b(?:imitat\w*|mistaken|confus\w*|look the same|cannot be told|simulat\w*|favours? another|differential|"
+    r"distinction|must not)\b"
 )
 _COORDINATED = re.compile(r"\s*,?\s*(?:and|or)\s+(?:\w+\s+)?")
 

@@ -10,10 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-STATED, DOUBTED, DENIED, SILENT = "stated", "doubted", "denied", "silent"
-
-_P_PRESENT = {STATED: 0.82, DOUBTED: 0.10, SILENT: 0.08}
-_P_ABSENT = {DENIED: 0.60, DOUBTED: 0.03, SILENT: 0.37}
+from knobo.phantom._wording import DENIED, DOUBTED, SILENT, STATED, enumerate_nouns, fill, pick, stance
 
 _NOUNS = {
     "asymmetry": ("asymmetry",),
@@ -202,19 +199,19 @@ def write_skin_report(
     str
     """
     variants = _variants(typical_network=typical_network, arborising=arborising, blue_globules=blue_globules)
-    said = {finding: _stance(present, rng) for finding, present in findings.items()}
-    listed = _choose_listed([finding for finding, stance in said.items() if stance == DENIED], rng)
+    said = {finding: stance(present, rng) for finding, present in findings.items()}
+    listed = _choose_listed([finding for finding, verdict in said.items() if verdict == DENIED], rng)
     sentences = []
-    for finding, stance in said.items():
-        if stance == DOUBTED:
-            sentences.append(_fill(_pick(_DOUBT, rng), noun=_pick(_NOUNS[finding], rng)))
-        elif stance != SILENT and finding not in listed:
-            sentences.append(_pick(variants[stance][finding], rng))
+    for finding, verdict in said.items():
+        if verdict == DOUBTED:
+            sentences.append(fill(pick(_DOUBT, rng), noun=pick(_NOUNS[finding], rng)))
+        elif verdict != SILENT and finding not in listed:
+            sentences.append(pick(variants[verdict][finding], rng))
     if listed:
-        nouns = [_pick(_NOUNS[finding], rng).split(" or ")[0] for finding in listed]
-        sentences.append(_fill(_pick(_DENY_LIST, rng), nouns=", ".join(nouns[:-1]) + " or " + nouns[-1]))
-    opening = _fill(_pick(_OPENING, rng), site=site)
-    return " ".join(part for part in (opening, *sentences, _pick(_CLOSING, rng)) if part)
+        nouns = [pick(_NOUNS[finding], rng).split(" or ")[0] for finding in listed]
+        sentences.append(fill(pick(_DENY_LIST, rng), nouns=enumerate_nouns(nouns)))
+    opening = fill(pick(_OPENING, rng), site=site)
+    return " ".join(part for part in (opening, *sentences, pick(_CLOSING, rng)) if part)
 
 
 def _variants(*, typical_network: bool, arborising: bool, blue_globules: bool) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -228,23 +225,9 @@ def _variants(*, typical_network: bool, arborising: bool, blue_globules: bool) -
     return {STATED: stated, DENIED: denied}
 
 
-def _stance(present: bool, rng: np.random.Generator) -> str:
-    odds = _P_PRESENT if present else _P_ABSENT
-    return str(rng.choice(list(odds), p=list(odds.values())))
-
-
 def _choose_listed(denied: list[str], rng: np.random.Generator) -> list[str]:
     """Two or more denied structures that one sentence lists; shape, border and colour are never in the list."""
     structures = [finding for finding in denied if finding not in _GLOBAL and finding != "pigment_network"]
     if len(structures) < 2 or rng.random() < 0.5:
         return []
     return structures[-int(rng.integers(2, len(structures) + 1)) :]
-
-
-def _pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
-    return options[int(rng.integers(len(options)))]
-
-
-def _fill(template: str, **words: str) -> str:
-    text = template.format(**words)
-    return text[:1].upper() + text[1:]

@@ -1,0 +1,149 @@
+"""Every command runs on files, and a bad input ends in one readable message, not a traceback."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from knobo.bank import load_bank
+from knobo.cli import app
+
+COMMANDS = [
+    ["demo"],
+    ["bank", "build"],
+    ["bank", "show"],
+    ["fit"],
+    ["predict"],
+    ["explain"],
+    ["shift"],
+    ["report"],
+    ["phantom"],
+]
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    """Two folders of small synthetic radiographs with their manifests."""
+    root = tmp_path_factory.mktemp("phantoms")
+    for seed, hospital in enumerate("AB"):
+        run(
+            "phantom",
+            "chest",
+            "--n",
+            60,
+            "--size",
+            64,
+            "--hospital",
+            hospital,
+            "--seed",
+            seed,
+            "--out",
+            root / hospital,
+        )
+    return root
+
+
+@pytest.fixture(scope="module")
+def fitted(phantoms, tmp_path_factory):
+    out = tmp_path_factory.mktemp("fit")
+    concepts = "cardiomegaly,hyperinflation,consolidation,no_finding"
+    text = run(
+        "fit", phantoms / "A" / "manifest.csv", "--label", "label", "--concepts", concepts, "--cv", 3, "--out", out
+    )
+    return out, text
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_shows_an_example(command):
+    assert f"knobo {' '.join(command)}" in " ".join(run(*command, "--help").split())
+
+
+def test_phantom_writes_images_and_a_manifest(phantoms):
+    manifest = pd.read_csv(phantoms / "A" / "manifest.csv")
+    assert len(manifest) == 60
+    assert {"image", "label", "report", "cardiomegaly"} <= set(manifest)
+    with Image.open(phantoms / "A" / manifest["image"][0]) as image:
+        assert image.size == (64, 64)
+
+
+def test_fit_writes_a_model_and_what_it_measured(fitted):
+    out, text = fitted
+    metrics = pd.read_csv(out / "metrics.csv")
+    assert set(metrics["model"]) == {"bottleneck", "linear probe", "expert concepts"}
+    assert len(pd.read_csv(out / "predictions.csv")) == 60
+    assert pd.read_csv(out / "concepts.csv")["kept"].any()
+    assert "balanced_accuracy" in text
+
+
+def test_fit_reads_reports_with_a_bank(phantoms, tmp_path):
+    manifest = phantoms / "A" / "manifest.csv"
+    run("fit", manifest, "--label", "label", "--report", "report", "--bank", "chest-xray", "--cv", 3, "--out", tmp_path)
+    assert set(pd.read_csv(tmp_path / "metrics.csv")["model"]) == {"bottleneck", "linear probe"}
+
+
+def test_predict_prints_and_writes(fitted, phantoms, tmp_path):
+    model = fitted[0] / "model"
+    image = next((phantoms / "B").rglob("*.png"))
+    assert "prediction" in run("predict", model, image)
+    run("predict", model, phantoms / "B" / "manifest.csv", "--out", tmp_path / "p.csv")
+    frame = pd.read_csv(tmp_path / "p.csv")
+    assert frame.filter(like="p[").sum(axis=1).to_numpy() == pytest.approx(1)
+
+
+def test_explain_draws_each_case(fitted, phantoms, tmp_path):
+    paths = [phantoms / "B" / name for name in pd.read_csv(phantoms / "B" / "manifest.csv")["image"][:2]]
+    text = run("explain", fitted[0] / "model", *paths, "--out", tmp_path)
+    assert "contribution" in text
+    assert len(list(tmp_path.glob("*.png"))) == 2
+    assert pd.read_csv(tmp_path / "contributions.csv")["case"].nunique() == 2
+
+
+def test_shift_compares_two_manifests(fitted, phantoms, tmp_path):
+    source, target = phantoms / "A" / "manifest.csv", phantoms / "B" / "manifest.csv"
+    model = fitted[0] / "model"
+    run("shift", model, "--source", source, "--target", target, "--label", "label", "--out", tmp_path / "shift.csv")
+    table = pd.read_csv(tmp_path / "shift.csv").set_index("metric")
+    row = table.loc["accuracy"]
+    assert row["gap"] == pytest.approx(row["id"] - row["ood"])
+
+
+def test_report_writes_one_page(fitted, phantoms, tmp_path):
+    out = tmp_path / "report.html"
+    run("report", fitted[0] / "model", phantoms / "B" / "manifest.csv", "--label", "label", "--cases", 2, "--out", out)
+    assert "not a medical device" in out.read_text()
+
+
+def test_bank_build_and_show(tmp_path):
+    out = tmp_path / "bank.json"
+    run("bank", "build", "pneumonia", "heart_failure", "--corpus", "chest-xray", "--out", out, "--n-concepts", 12)
+    bank = load_bank(out)
+    assert len(bank) == 12
+    assert bank.concepts[0].id in run("bank", "show", out)
+    assert bank.concepts[0].evidence[0].sentence[:20] in run("bank", "show", out, "--concept", bank.concepts[0].id)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bank", "show", "dental"], "No bank 'dental'"),
+        (["predict", "nowhere", "a.png"], "Cannot read"),
+        (["fit", "gone.csv", "--label", "x", "--concepts", "y"], "gone.csv"),
+        (["fit", "gone.csv", "--label", "x"], "give --concepts"),
+        (["fit", "gone.csv", "--label", "x", "--report", "y"], "--report needs a bank"),
+    ],
+)
+def test_bad_input_is_one_message(arguments, message, tmp_path):
+    command = [sys.executable, "-c", "from knobo.cli import main; main()", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
