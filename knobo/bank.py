@@ -162,7 +162,7 @@ class ConceptBank(_Record):
             concepts=chosen, classes=self.classes, modality=self.modality, prior=prior, provenance=self.provenance
         )
 
-    def prior_matrix(self, classes: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def prior_matrix(self, classes: Sequence[Any] | NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Signs and confidences of the parameter prior.
 
         Parameters

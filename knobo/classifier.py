@@ -147,15 +147,18 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Logits: shape (n,) for two classes (log-odds of ``classes_[1]``), else (n, K)."""
-        return self.head_.decision_function(self._activations(X))
+        activations = self._activations(X)
+        return self.head_.decision_function(activations)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Class probabilities, shape (n, K)."""
-        return self.head_.predict_proba(self._activations(X))
+        activations = self._activations(X)
+        return self.head_.predict_proba(activations)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Class labels, shape (n,)."""
-        return self.head_.predict(self._activations(X))
+        activations = self._activations(X)
+        return self.head_.predict(activations)
 
     def explain(self, X: Any) -> Explanation:
         """Write each prediction as a base value plus one contribution a concept.
@@ -222,8 +225,8 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
         return {
             "encoder": self.encoder if isinstance(self.encoder, str) else self.encoder.spec,
             "classes": self.classes_.tolist(),
-            "head": {name: value for name, value in self.head_.get_params().items() if _is_plain(value)},
-            "scorer": {name: value for name, value in self.scorer_.get_params().items() if _is_plain(value)},
+            "head": {"alpha": getattr(self.head_, "alpha_", None), **_plain_params(self.head_, like=ConceptHead)},
+            "scorer": _plain_params(self.scorer_, like=ConceptScorer),
             "concept_quality": quality.reset_index().to_dict(orient="records"),
         }
 
@@ -239,7 +242,7 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(X, str | Path):
             raise InputTypeError(f"X must be a sequence of images, got the single path {str(X)!r}; put it in a list.")
         if self.encoder_ is None:
-            self.encoder_ = load_encoder(self.encoder)
+            self.encoder_ = load_encoder(self.encoder) if isinstance(self.encoder, str | Path) else self.encoder
         return self.encoder_.encode_images(X, progress=self.progress)
 
     def _fit_scorer(
@@ -350,7 +353,7 @@ def linear_probe(*, cv: int = 5, random_state: int | None = 0) -> Pipeline:
     Returns
     -------
     Pipeline
-        Takes embeddings of shape (n, d).
+        Takes embeddings of shape (n, d). Its ``score`` is the mean log-likelihood, by which its strength was chosen.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -420,8 +423,16 @@ def _by_concept_id(concepts: pd.DataFrame, bank: ConceptBank) -> pd.DataFrame:
     return expert.rename(columns={name: slug(str(name)) for name in concepts.columns})
 
 
+def _plain_params(estimator: BaseEstimator, *, like: type[BaseEstimator]) -> dict[str, Any]:
+    """The parameters of ``estimator`` that the class ``like`` has, too, and that JSON can hold."""
+    known = like._get_param_names()
+    return {name: value for name, value in estimator.get_params().items() if name in known and _is_plain(value)}
+
+
 def _is_plain(value: Any) -> bool:
-    """True for what JSON can hold: numbers, text, None, and flat lists of them."""
+    """True for what JSON can hold: numbers, text, None, and maps or lists of them."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
     if isinstance(value, list | tuple):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, bool | int | float | str)

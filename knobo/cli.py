@@ -25,6 +25,7 @@ app = typer.Typer(
     "Research software, not a medical device.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_show_locals=False,  # they could hold what a report says of a patient
     rich_markup_mode="markdown",
 )
 bank_app = typer.Typer(help="Build and look at concept banks.", no_args_is_help=True)
@@ -138,6 +139,8 @@ def fit(
 
     Example: `knobo fit images.csv --label diagnosis --concepts streaks,blue_whitish_veil --cv 5 --out out`
     """
+    import numpy as np
+
     from knobo.classifier import ConceptBottleneckClassifier, concept_answers
     from knobo.comparison import cross_validate
     from knobo.encoders import load_encoder
@@ -150,15 +153,16 @@ def fit(
     if report is not None and bank is None:
         raise InputError("--report needs a bank to read the reports with: give --bank chest-xray or a bank file.")
     data = read_manifest(manifest, image=image, label=label, report=report, group=group)
+    labels = np.asarray(data.labels)
     columns = concept_columns(data.frame, names) if names else None
     loaded_encoder = load_encoder(encoder)
     embeddings = loaded_encoder.encode_images(data.paths, progress=_interactive())
     the_bank, answers = concept_answers(len(embeddings), bank, columns, data.reports)
     clf = ConceptBottleneckClassifier(the_bank, loaded_encoder, scorer=ConceptScorer(random_state=seed))
     table, probabilities = cross_validate(
-        clf, embeddings, data.labels, answers, expert=bool(names), cv=cv, groups=data.groups, random_state=seed
+        clf, embeddings, labels, answers, expert=bool(names), cv=cv, groups=data.groups, random_state=seed
     )
-    clf.fit(embeddings, data.labels, concepts=answers, groups=data.groups)
+    clf.fit(embeddings, labels, concepts=answers, groups=data.groups)
     clf.save(out / "model")
     write_text(out / "metrics.csv", table.to_csv(index=False))
     write_text(out / "concepts.csv", clf.concept_quality_.to_csv())
@@ -269,12 +273,14 @@ def report(
 
     Example: `knobo report out/model test.csv --label diagnosis --out report.html`
     """
+    import numpy as np
+
     from knobo.classifier import load
     from knobo.images import read_manifest
     from knobo.reporting import write_report
 
     data = read_manifest(manifest, image=image, label=label)
-    path = write_report(load(model), data.paths, data.labels, out, max_cases=cases, progress=_interactive())
+    path = write_report(load(model), data.paths, np.asarray(data.labels), out, max_cases=cases, progress=_interactive())
     out_console.print(f"Report: {path}", soft_wrap=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.frozen import FrozenEstimator
 
+from knobo.bank import ConceptBank
 from knobo.classifier import ConceptBottleneckClassifier, linear_probe
 from knobo.encoders import load_encoder
 from knobo.grounding import ConceptScorer, annotate_reports
@@ -17,9 +20,10 @@ from knobo.knowledge import build_bank
 from knobo.phantom import PhantomDataset, make_chest_xrays
 from knobo.reporting import write_report
 from knobo.shift import ShiftReport, check_shift
-from knobo.storage import write_json, write_text
+from knobo.storage import atomic_path, write_json, write_text
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 CLASSES = ("normal", "pneumonia", "heart_failure", "copd")
@@ -103,7 +107,7 @@ def run_demo(
     }
     used = pd.Series((np.abs(clf.weights_) > 0).sum(axis=1), index=clf.classes_, name="concepts used")
     result = DemoResult(_accuracy_table(shifts), used, folder)
-    _write(result, clf, shifts, bank_path=bank.to_json(folder / "bank.json"), target=target)
+    _write(result, clf, shifts, bank=bank, embeddings=embed["target"], data=target, progress=progress)
     return result
 
 
@@ -147,14 +151,14 @@ def _write(
     clf: ConceptBottleneckClassifier,
     shifts: dict[str, ShiftReport],
     *,
-    bank_path: Path,
-    target: PhantomDataset,
+    bank: ConceptBank,
+    embeddings: NDArray[Any],
+    data: PhantomDataset,
+    progress: bool,
 ) -> None:
-    from matplotlib.figure import Figure
-
-    from knobo.explain import plot_case, plot_weights
-
+    """Write tables, model, report and plots; the cases shown are those of hospital B."""
     folder = result.folder
+    bank.to_json(folder / "bank.json")
     clf.save(folder / "model")
     frames = {name: report.to_frame() for name, report in shifts.items()}
     write_text(folder / "shift.csv", pd.concat(frames, names=["model", "metric"]).to_csv())
@@ -166,6 +170,53 @@ def _write(
             "data": "synthetic chest radiographs",
             "accuracy": result.table.round(6).to_dict(orient="index"),
             "concepts_used": {str(name): int(count) for name, count in result.concepts_per_class.items()},
-            "bank": bank_path.name,
+            "bank_concepts": len(bank),
         },
     )
+    write_report(
+        clf,
+        embeddings,
+        data.labels,
+        folder / "report.html",
+        shift=shifts,
+        metadata=data.metadata[["sex", "age", "view", "marker"]],
+        pictures=list(data.images),
+        title="Synthetic chest radiographs of hospital B",
+        notice="All images and reports are synthetic: these figures say nothing about patients.",
+        progress=progress,
+    )
+    _draw_plots(folder, clf, shifts, embeddings, data)
+
+
+def _draw_plots(
+    folder: Path,
+    clf: ConceptBottleneckClassifier,
+    shifts: dict[str, ShiftReport],
+    embeddings: NDArray[Any],
+    data: PhantomDataset,
+) -> None:
+    from knobo.explain import plot_case, plot_weights
+
+    why = clf.explain(embeddings)
+    probability = why.probabilities.max(axis=1) * (why.predicted == data.labels) * (data.labels == "heart_failure")
+    case = int(probability.argmax())
+    with _figure(folder / "explanation.png", (11, 5.5)) as figure:
+        plot_case(why, data.images[case], case=case, figure=figure)
+    with _figure(folder / "weights.png", (8, 6)) as figure:
+        signs, _ = clf.bank_.prior_matrix(clf.classes_)
+        plot_weights(clf.weights_, clf.classes_, [c.name for c in clf.bank_], signs, ax=figure.subplots())
+    with _figure(folder / "shift.png", (9, 6)) as figure:
+        for ax, (name, report) in zip(figure.subplots(len(shifts), 1, sharex=True), shifts.items(), strict=True):
+            report.plot(ax=ax)
+            ax.set_title(name, loc="right")
+
+
+@contextmanager
+def _figure(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
+    """A figure that is written to ``path`` when the block ends."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=inches, layout="constrained")
+    yield figure
+    with atomic_path(path) as part:
+        figure.savefig(part, dpi=120)

@@ -72,7 +72,7 @@ def sample_case(
     label: str | None = None,
     marker: bool | None = None,
 ) -> Case:
-    """Draw what an image shows: its class (with probabilities ``weights``, unless given), then all that depends on it."""
+    """Draw what an image shows: its class (by ``weights``, unless given), then all that depends on it."""
     rng = np.random.default_rng(seed)
     machine = MACHINES[hospital]
     random_label = CHEST_CLASSES[int(rng.choice(len(CHEST_CLASSES), p=weights))]

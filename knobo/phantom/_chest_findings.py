@@ -13,7 +13,7 @@ from knobo.phantom._chest_patient import SIDES, Details, Patient
 from knobo.phantom._chest_scene import Scene
 from knobo.phantom._chest_soft import diaphragm, lung_depth, lung_edge, union
 from knobo.phantom._chest_vessels import hilum
-from knobo.phantom._film import Field, Points, curve, ramp
+from knobo.phantom._film import Points, ramp
 
 LOCAL_FINDINGS = (
     "cardiomegaly",
@@ -134,7 +134,7 @@ def _nodule(scene: Scene, details: Details, rng: np.random.Generator) -> Mask:
     """Round soft shadow with a slightly lobed rim and a few fine strands."""
     p, film, side = scene.patient, scene.film, SIDES[details.nodule_side]
     out, down = rng.uniform(0.40, 0.82, 64) * p.half_width, rng.uniform(0.14, 0.86, 64)
-    y = p.apex + down * (diaphragm(p, side, out) - p.apex)
+    y = p.apex + down * (diaphragm(p, side, out.astype(np.float32)) - p.apex)
     roomy = lung_depth(p, side, side * out.astype(np.float32), y.astype(np.float32)) > 6
     pick = int(np.argmax(roomy))
     radius = rng.uniform(0.85, 1.75)

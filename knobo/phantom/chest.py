@@ -79,11 +79,13 @@ def make_chest_xrays(
         check_whole(value, name, at_least=least)
     check_hospital(hospital, MACHINES)
     weights = check_label_weights(label_weights, CHEST_CLASSES)
-    given = check_given_labels(labels, label_weights, CHEST_CLASSES, n_samples) or [None] * n_samples
-    markers = check_flags(marker, "marker", n_samples) or [None] * n_samples
+    given = check_given_labels(labels, label_weights, CHEST_CLASSES, n_samples)
+    flags = check_flags(marker, "marker", n_samples)
     seeds = np.random.SeedSequence(random_state).spawn(n_samples)
     cases, reports = [], []
-    for seed, label, printed in zip(seeds, given, markers, strict=True):
+    for i, seed in enumerate(seeds):
+        label = None if given is None else given[i]
+        printed = None if flags is None else flags[i]
         case_seed, report_seed = seed.spawn(2)
         case = sample_case(case_seed, hospital=hospital, weights=weights, label=label, marker=printed)
         cases.append(case)

@@ -228,6 +228,7 @@ def _state(name: str, findings: Mapping[str, bool], details: Details, rng: np.ra
         return _state_effusion(findings, details, rng)
     if name == "support_device":
         return pick(_DEVICES[details.device], rng)
+    wordings: tuple[str, ...]
     if name == "atelectasis":
         wordings = _COLLAPSE if details.collapse else _PLATES
     else:
