@@ -168,7 +168,8 @@ def fit(
     write_text(out / "concepts.csv", clf.concept_quality_.to_csv())
     write_text(out / "predictions.csv", _held_out_frame(data, probabilities, clf.classes_).to_csv(index=False))
     _print_metrics(table, f"{cv}-fold cross-validation, {len(embeddings)} images, 95 % intervals")
-    _print_frame(clf.concept_quality_.reset_index(), "Concepts: held-out quality")
+    quality = clf.concept_quality_.reset_index()[["concept", "n_yes", "n_no", "auroc", "kept"]]
+    _print_frame(quality[quality["auroc"].notna()], "Concepts: held-out quality (all columns in concepts.csv)")
     out_console.print(f"Model: {out / 'model'}", soft_wrap=True)
 
 

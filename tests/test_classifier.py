@@ -157,7 +157,7 @@ def test_integer_labels_stay_integers(six_concepts, colour_encoder, band_images,
 def test_the_linear_probe_reads_embeddings(colour_encoder, band_images):
     images, y, _ = band_images
     embeddings = colour_encoder.encode_images(images)
-    assert np.mean(linear_probe().fit(embeddings, y).predict(embeddings) == y) > 0.75
+    assert np.mean(linear_probe().fit(embeddings, y).predict(embeddings) == y) > 0.7  # chance is 1/3
 
 
 @pytest.mark.parametrize(

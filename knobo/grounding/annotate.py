@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -83,15 +84,16 @@ def _answers(report: str, finder: re.Pattern[str], terms: dict[str, frozenset[st
     answers: dict[str, int] = {}
     for sentence in _SENTENCE_END.split(report):
         text = " ".join(sentence.lower().split())
-        for says, denied in rules.normal_statements:
-            if says.search(text):
-                for concept_id in denied:
-                    answers[concept_id] = max(answers.get(concept_id, _SILENT), _NO)
+        normal = [(hit.span(), denied) for says, denied in rules.normal_statements for hit in says.finditer(text)]
+        for concept_id in chain.from_iterable(denied for _, denied in normal):
+            answers[concept_id] = max(answers.get(concept_id, _SILENT), _NO)
         mentions = list(finder.finditer(text))
         for k, mention in enumerate(mentions):
             before, after = text[: mention.start()], text[mention.end() : _end_of_list(text, mentions, k)]
             answer = _judge(before, after, rules)
-            for concept_id in terms[_plain(mention.group("term"))]:
+            # "The interstitial markings are not increased" names a finding only to deny it.
+            settled = chain.from_iterable(denied for (start, end), denied in normal if start <= mention.start() < end)
+            for concept_id in terms[_plain(mention.group("term"))].difference(settled):
                 answers[concept_id] = max(answers.get(concept_id, _SILENT), answer)
     return answers
 

@@ -198,7 +198,10 @@ _CERTIFICATE_COLUMNS = {
 
 
 def certificates(quality: pd.DataFrame, bank: ConceptBank) -> dict[str, Any]:
-    """How well each finding can be read off images that taught it nothing: best first, dropped ones at the end."""
+    """How well each finding can be read off images that taught it nothing: best first, dropped ones at the end.
+
+    Findings that no measurement could be made for, such as those that no report mentions, are named only.
+    """
     names = {concept.id: concept.name for concept in bank}
     columns = [column for column in _CERTIFICATE_COLUMNS if column in quality]
     rows = []
@@ -214,7 +217,11 @@ def certificates(quality: pd.DataFrame, bank: ConceptBank) -> dict[str, Any]:
             }
         )
     rows.sort(key=lambda row: (not row["used"], -float(cast("float", row["auroc"] or 0))))
-    return {"columns": [_CERTIFICATE_COLUMNS[column] for column in columns], "rows": rows}
+    return {
+        "columns": [_CERTIFICATE_COLUMNS[column] for column in columns],
+        "rows": [row for row in rows if row["used"] or row["auroc"] is not None],
+        "untried": [row["name"] for row in rows if not row["used"] and row["auroc"] is None],
+    }
 
 
 def number(value: Any, digits: int = 2) -> str:

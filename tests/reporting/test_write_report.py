@@ -261,6 +261,15 @@ def test_markup_in_any_text_is_escaped(fake, six_concepts, cases, tmp_path):
     assert page.text.count("&lt;script&gt;") > 10
 
 
+def test_findings_that_nobody_answered_are_named_outside_the_table(fake, cases, tmp_path):
+    images, y = cases
+    fake.concept_quality_ = pd.concat(
+        [fake.concept_quality_, pd.DataFrame({"auroc": [np.nan], "reason": ["few"]}, index=["hampton-hump"])]
+    )
+    page = write(tmp_path, fake, images, y)
+    assert "1 further finding of the bank had too few answers to learn from hampton hump" in page.text
+
+
 def test_only_web_addresses_become_links(six_concepts):
     evidence = six_concepts.concepts[0].evidence[0]
     for url, kept in (("https://a.org/b", True), ("javascript:alert(1)", False), ("file:///etc", False), (None, False)):
