@@ -11,6 +11,14 @@ STATED, DOUBTED, DENIED, SILENT = "stated", "doubted", "denied", "silent"
 _P_PRESENT = {STATED: 0.82, DOUBTED: 0.10, SILENT: 0.08}
 _P_ABSENT = {DENIED: 0.60, DOUBTED: 0.03, SILENT: 0.37}
 
+DOUBT = (
+    "Possible {noun}.",
+    "{noun} cannot be excluded.",
+    "Questionable {noun}.",
+    "Possibly {noun}.",
+    "Findings suspicious for {noun}.",
+)
+
 
 def stance(present: bool, rng: np.random.Generator) -> str:
     """Whether a report states, doubts, denies or leaves out a finding, given the truth."""

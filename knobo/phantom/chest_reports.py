@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from knobo.phantom._chest_patient import Details
-from knobo.phantom._wording import DENIED, DOUBTED, SILENT, STATED, enumerate_nouns, fill, pick, stance
+from knobo.phantom._wording import DENIED, DOUBT, DOUBTED, SILENT, STATED, enumerate_nouns, fill, pick, stance
 
 _EFFUSIONS = ("pleural_effusion_left", "pleural_effusion_right")
 _ORDER = (  # as a radiologist goes through an image
@@ -156,13 +156,6 @@ _ABSENT = {
 _DEGREES = (("mild", "mildly"), ("moderate", "moderately"), ("marked", "markedly"))
 _CLEAR = ("The lungs are clear.", "Clear lungs.", "Both lungs appear clear.")
 
-_DOUBT = (
-    "Possible {noun}.",
-    "{noun} cannot be excluded.",
-    "Questionable {noun}.",
-    "There is possibly {noun}.",
-    "Findings suspicious for {noun}.",
-)
 _DENY_LIST = ("No {nouns}.", "There is no {nouns}.", "No evidence of {nouns}.", "No {nouns} is seen.")
 _OPENING = {
     "PA": ("Frontal radiograph of the chest.", "PA chest radiograph.", "PA view of the chest.", ""),
@@ -204,7 +197,7 @@ def write_chest_report(findings: Mapping[str, bool], details: Details, *, view: 
     sentences = [pick(_CLEAR, rng)] if lungs_clear else []
     for name, verdict in said.items():
         if verdict == DOUBTED:
-            sentences.append(fill(pick(_DOUBT, rng), noun=pick(_NOUNS[name], rng)))
+            sentences.append(fill(pick(DOUBT, rng), noun=pick(_NOUNS[name], rng)))
         elif verdict == STATED:
             sentences.append(_state(name, findings, details, rng))
         elif verdict == DENIED and name not in listed and not (lungs_clear and name in _CLEAR_LUNGS):

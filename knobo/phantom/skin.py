@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
-from knobo.errors import InputError
+from knobo.phantom._arguments import check_flags, check_given_labels, check_hospital, check_label_weights, check_whole
 from knobo.phantom._skin_findings import FINDINGS, paint_lesion
 from knobo.phantom._skin_nuisance import DEVICES, spoil
 from knobo.phantom._skin_scene import SKIN_TONES, Lesion, new_scene, render
@@ -126,12 +126,11 @@ def make_skin_lesions(
         ("size", size, _SMALLEST),
         ("random_state", random_state, 0),
     ):
-        _check_whole(value, name, at_least=least)
-    if hospital not in DEVICES:
-        raise InputError(f"Unknown hospital {hospital!r}; choose one of {', '.join(DEVICES)}.")
-    weights = _check_label_weights(label_weights)
-    given = _check_labels(labels, label_weights, n_samples)
-    rulers = _check_ruler(ruler, n_samples)
+        check_whole(value, name, at_least=least)
+    check_hospital(hospital, DEVICES)
+    weights = check_label_weights(label_weights, SKIN_CLASSES)
+    given = check_given_labels(labels, label_weights, SKIN_CLASSES, n_samples)
+    rulers = check_flags(ruler, "ruler", n_samples)
     seeds = np.random.SeedSequence(random_state).spawn(n_samples)
     samples = [
         _make_one(
@@ -141,7 +140,7 @@ def make_skin_lesions(
             hospital=hospital,
             weights=weights,
             label=None if given is None else given[i],
-            ruler=None if rulers is None else bool(rulers[i]),
+            ruler=None if rulers is None else rulers[i],
         )
         for i, seed in enumerate(tqdm(seeds, desc="Drawing skin lesions", disable=not progress))
     ]
@@ -246,46 +245,3 @@ def _sample_lesion(label: str, findings: Mapping[str, bool], skin_tone: str, rng
         arborising=rng.random() < looks.arborising,
         typical_network=strength if typical else 0.0,
     )
-
-
-def _check_whole(value: int, name: str, *, at_least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
-        raise InputError(f"{name} must be a whole number of at least {at_least}, got {value!r}.")
-
-
-def _check_label_weights(label_weights: Mapping[str, float] | None) -> NDArray[np.float64]:
-    """Probability of each class in ``SKIN_CLASSES``."""
-    if label_weights is None:
-        return np.full(len(SKIN_CLASSES), 1 / len(SKIN_CLASSES))
-    unknown = sorted(set(label_weights) - set(SKIN_CLASSES))
-    if unknown:
-        raise InputError(f"label_weights names unknown classes {unknown}; the classes are {list(SKIN_CLASSES)}.")
-    weights = np.array([label_weights.get(name, 0.0) for name in SKIN_CLASSES], float)
-    if not np.isfinite(weights).all() or (weights < 0).any() or weights.sum() == 0:
-        raise InputError(f"label_weights must be at least 0 and not all 0, got {dict(label_weights)}.")
-    return weights / weights.sum()
-
-
-def _check_labels(labels: ArrayLike | None, label_weights: object, n_samples: int) -> list[str] | None:
-    if labels is None:
-        return None
-    if label_weights is not None:
-        raise InputError("Pass either labels or label_weights, not both.")
-    chosen = np.asarray(labels)
-    if chosen.shape != (n_samples,):
-        raise InputError(f"labels must hold one class an image ({n_samples}), got an array of shape {chosen.shape}.")
-    unknown = sorted({str(name) for name in chosen} - set(SKIN_CLASSES))
-    if unknown:
-        raise InputError(f"labels names unknown classes {unknown}; the classes are {list(SKIN_CLASSES)}.")
-    return [str(name) for name in chosen]
-
-
-def _check_ruler(ruler: ArrayLike | None, n_samples: int) -> NDArray[np.bool_] | None:
-    if ruler is None:
-        return None
-    flags = np.asarray(ruler)
-    if flags.shape != (n_samples,):
-        raise InputError(f"ruler must hold one bool an image ({n_samples}), got an array of shape {flags.shape}.")
-    if flags.dtype != bool:
-        raise InputError(f"ruler must hold booleans, got {flags.dtype}; use ruler=np.asarray(ruler, bool).")
-    return flags

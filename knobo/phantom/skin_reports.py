@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from knobo.phantom._wording import DENIED, DOUBTED, SILENT, STATED, enumerate_nouns, fill, pick, stance
+from knobo.phantom._wording import DENIED, DOUBT, DOUBTED, SILENT, STATED, enumerate_nouns, fill, pick, stance
 
 _NOUNS = {
     "asymmetry": ("asymmetry",),
@@ -144,13 +144,6 @@ _TYPICAL_NETWORK = (
     "A typical pigment network is seen.",
 )
 
-_DOUBT = (
-    "Possible {noun}.",
-    "{noun} cannot be excluded.",
-    "Questionable {noun}.",
-    "There is possibly {noun}.",
-    "Findings suspicious for {noun}.",
-)
 _DENY_LIST = ("No {nouns}.", "There is no {nouns}.", "No evidence of {nouns}.", "No {nouns} seen.")
 _OPENING = (
     "Dermoscopy of a lesion on the {site}.",
@@ -204,7 +197,7 @@ def write_skin_report(
     sentences = []
     for finding, verdict in said.items():
         if verdict == DOUBTED:
-            sentences.append(fill(pick(_DOUBT, rng), noun=pick(_NOUNS[finding], rng)))
+            sentences.append(fill(pick(DOUBT, rng), noun=pick(_NOUNS[finding], rng)))
         elif verdict != SILENT and finding not in listed:
             sentences.append(pick(variants[verdict][finding], rng))
     if listed:
