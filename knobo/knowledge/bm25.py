@@ -6,12 +6,9 @@ when the corpus, the settings or the format have changed.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,9 @@ from numpy.typing import NDArray
 
 from knobo.errors import FormatError, InputError
 from knobo.knowledge.corpus import Passage
+from knobo.knowledge.passages import Hit, StoredPassages, check_folder, check_k, check_passages, read_manifest
 from knobo.knowledge.text import tokenize
-from knobo.storage import atomic_path, read_arrays, read_json, write_arrays, write_json
+from knobo.storage import atomic_path, write_json
 
 _FORMAT = "knobo.bm25"
 _VERSION = 1
@@ -31,14 +29,6 @@ _STOP = frozenset(
     a an and are as at be by for from in is it its of on or that the this to was were with
     """.split()  # noqa: SIM905 - a list of words is read best as text
 )
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A retrieved passage and its BM25 score (no unit; comparable within one query only)."""
-
-    passage: Passage
-    score: float
 
 
 class Bm25Index:
@@ -76,12 +66,12 @@ class Bm25Index:
         """
         if folder is None:
             kept = list(passages)
-            digest = _check(kept)
+            digest = check_passages(kept)
             return cls(kept, _index(passage.text for passage in kept), digest)
-        _check_ours(Path(folder))
+        check_folder(Path(folder), _FORMAT)
         with tempfile.TemporaryDirectory() as scratch:
-            stored = _Stored.write(Path(scratch), passages)
-            digest = _check(stored)
+            stored = StoredPassages.write(Path(scratch), passages)
+            digest = check_passages(stored)
             if not _is_current(Path(folder), digest):
                 with atomic_path(folder) as part:
                     _write(part, stored, digest)
@@ -100,18 +90,12 @@ class Bm25Index:
         """
         from bm25s import BM25
 
-        manifest = read_json(Path(folder) / "manifest.json", what=_FORMAT, versions=(_VERSION,))
+        manifest = read_manifest(Path(folder), _FORMAT, (_VERSION,), corpus_hash)
         if manifest.get("settings") != _SETTINGS:
             raise FormatError(f"The index in {folder} was made with other settings; delete it and build it anew.")
-        digest = str(manifest.get("corpus_hash"))
-        if corpus_hash is not None and digest != corpus_hash:
-            raise FormatError(
-                f"The index in {folder} belongs to another corpus (hash {digest[:12]}, expected {corpus_hash[:12]}); "
-                "build it anew or choose another folder."
-            )
         try:
             scores = BM25.load(folder, mmap=True, allow_pickle=False, show_progress=False)
-            return cls(_Stored(Path(folder)), scores, digest)
+            return cls(StoredPassages(Path(folder)), scores, str(manifest["corpus_hash"]))
         except (OSError, ValueError, KeyError) as error:
             raise FormatError(f"The index in {folder} is damaged ({error}); delete it and build it anew.") from error
 
@@ -129,8 +113,7 @@ class Bm25Index:
         list of Hit
             Best first; equal scores keep the order of the corpus.
         """
-        if k < 1:
-            raise InputError(f"k is the number of passages to return, at least 1, got {k}.")
+        check_k(k)
         known = [word for word in _words(query) if word in self._scores.vocab_dict]
         if not known:
             return []
@@ -169,30 +152,6 @@ def _index(texts: Iterable[str]) -> Any:
     return scores
 
 
-def _check(passages: Iterable[Passage]) -> str:
-    """Hash of the corpus; refuses an empty one and repeated ids."""
-    digest, seen = hashlib.sha256(), set()
-    for passage in passages:
-        if passage.id in seen:
-            raise InputError(f"Two passages have the id {passage.id!r}; give each its own.")
-        seen.add(passage.id)
-        digest.update(_to_line(passage))
-    if not seen:
-        raise InputError("There are no passages to index; check the corpus.")
-    return digest.hexdigest()
-
-
-def _check_ours(folder: Path) -> None:
-    """An index replaces its folder, so a folder with anything else in it is refused."""
-    if folder.is_dir() and any(folder.iterdir()):
-        try:
-            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            manifest = None
-        if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
-            raise InputError(f"{folder} holds files that are no index; choose a new or an empty folder for the index.")
-
-
 def _is_current(folder: Path, digest: str) -> bool:
     try:
         Bm25Index.load(folder, corpus_hash=digest)
@@ -201,44 +160,10 @@ def _is_current(folder: Path, digest: str) -> bool:
     return True
 
 
-def _write(part: Path, stored: _Stored, digest: str) -> None:
+def _write(part: Path, stored: StoredPassages, digest: str) -> None:
     part.mkdir()
     _index(passage.text for passage in stored).save(part, allow_pickle=False, show_progress=False)
-    for name in _Stored.FILES:
+    for name in StoredPassages.FILES:
         shutil.copy2(stored.folder / name, part / name)
     manifest = {"corpus_hash": digest, "n_passages": len(stored), "settings": _SETTINGS}
     write_json(part / "manifest.json", {"format": _FORMAT, "format_version": _VERSION, **manifest})
-
-
-def _to_line(passage: Passage) -> bytes:
-    return json.dumps(asdict(passage), ensure_ascii=False).encode() + b"\n"
-
-
-class _Stored(Sequence[Passage]):
-    """Passages in a file of lines, each found by its offset."""
-
-    FILES = ("passages.jsonl", "offsets.safetensors")
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._offsets = read_arrays(folder / self.FILES[1])["offsets"]
-
-    @classmethod
-    def write(cls, folder: Path, passages: Iterable[Passage]) -> _Stored:
-        offsets = [0]
-        with (folder / cls.FILES[0]).open("wb") as file:
-            for passage in passages:
-                offsets.append(offsets[-1] + file.write(_to_line(passage)))
-        write_arrays(folder / cls.FILES[1], {"offsets": np.asarray(offsets, dtype=np.int64)})
-        return cls(folder)
-
-    def __len__(self) -> int:
-        return len(self._offsets) - 1
-
-    def __getitem__(self, row: Any) -> Any:
-        if not 0 <= row < len(self):
-            raise IndexError(row)
-        with (self.folder / self.FILES[0]).open("rb") as file:
-            file.seek(self._offsets[row])
-            line = file.read(self._offsets[row + 1] - self._offsets[row])
-        return Passage(**json.loads(line))
