@@ -12,6 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross
 from knobo._validation import check_labels, knobo_errors
 from knobo.classifier import ConceptBottleneckClassifier, linear_probe
 from knobo.heads import ConceptHeadCV
+from knobo.heads.solver import one_blas_thread
 from knobo.shift import evaluate
 
 
@@ -56,7 +57,7 @@ def cross_validate(
     classes, codes = check_labels(y, len(embeddings), min_per_class=cv)
     folds: list[Any] = _folds(codes, cv, groups, random_state)
     params = {"concepts": concepts} if groups is None else {"concepts": concepts, "groups": groups}
-    with knobo_errors():
+    with knobo_errors(), one_blas_thread():
         probabilities = {
             "bottleneck": cross_val_predict(clf, embeddings, y, cv=folds, method="predict_proba", params=params),
             "linear probe": cross_val_predict(linear_probe(), embeddings, y, cv=folds, method="predict_proba"),

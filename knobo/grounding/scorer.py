@@ -16,6 +16,7 @@ from knobo._validation import check_fitted, knobo_errors
 from knobo.errors import InputError
 from knobo.grounding.quality import count_answers, held_out_quality
 from knobo.grounding.supervised import GroundingFit, fit_grounding, make_folds
+from knobo.heads.solver import one_blas_thread
 
 DEFAULT_CS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
@@ -146,7 +147,8 @@ class ConceptScorer(TransformerMixin, BaseEstimator):
         usable = _answered_enough(labels, folds, self.min_count)
         if not usable.any():
             raise InputError(_nothing_kept(quality, f"{self.min_count} yes and {self.min_count} no answers"))
-        fitted = fit_grounding(X, labels[:, usable], Cs=self.Cs, folds=folds, progress=self.progress)
+        with one_blas_thread():
+            fitted = fit_grounding(X, labels[:, usable], Cs=self.Cs, folds=folds, progress=self.progress)
         good = self._judge(quality, names, labels, usable, fitted)
         if not good.any():
             raise InputError(_nothing_kept(quality, f"a held-out AUROC of {self.min_auroc}"))
