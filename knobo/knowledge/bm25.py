@@ -21,6 +21,8 @@ from knobo.knowledge.passages import Hit, StoredPassages, check_folder, check_k,
 from knobo.knowledge.text import tokenize
 from knobo.storage import atomic_path, write_json
 
+__all__ = ["Bm25Index", "Hit"]
+
 _FORMAT = "knobo.bm25"
 _VERSION = 1
 _SETTINGS = {"k1": 1.5, "b": 0.75, "method": "lucene", "tokens": "knobo.knowledge.text 1"}

@@ -1,31 +1,43 @@
-"""Text corpora to passages, one at a time and in constant memory.
+"""Text corpora to passages, one at a time and in constant memory but for the ids of publications.
 
-A corpus is a Markdown or plain-text file, or a folder of them. In Markdown the first line is ``# Title``; lines
-``Source: …``, ``URL: …``, ``Year: …`` may follow it and hold for the whole file; ``## Heading`` opens a section; a
-paragraph is a passage. A paragraph may end in a line ``[source: citation | URL | year]`` of its own. In plain text
-every paragraph is a passage as it stands.
+A corpus is a file or a folder of files: Markdown and plain text, PubMed XML (:mod:`knobo.knowledge.pubmed`), JATS full
+text (:mod:`knobo.knowledge.jats`) and JSON Lines (:mod:`knobo.knowledge.jsonl`); the last three also as ``.gz``.
+
+In Markdown the first line is ``# Title``; lines ``Source: …``, ``URL: …``, ``Year: …`` may follow it and hold for the
+whole file; ``## Heading`` opens a section; a paragraph is a passage. A paragraph may end in a line
+``[source: citation | URL | year]`` of its own. In plain text every paragraph is a passage as it stands.
 """
 
 from __future__ import annotations
 
-import codecs
+import gzip
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from knobo.errors import FileError, FormatError, InputError, KnoboError
 from knobo.knowledge.text import split_sentences
 from knobo.storage import shipped_path
 
 MAX_CHARS = 2000  # a longer paragraph becomes several passages, cut at sentence ends
-_BUFFER = 1 << 14  # characters of one paragraph that are held; what comes before is given back without its bracket line
-_SUFFIXES = (".md", ".txt")
-_TITLE = re.compile(r"#\s+(.*)")
-_HEADING = re.compile(r"#{1,6}\s+(.*?)\s*#*$")
-_FRONT = re.compile(r"(Source|URL|Year|Licence|License):\s*(.*)", re.IGNORECASE)
-_CITATION = re.compile(r"\[source:\s*(.*)\]", re.IGNORECASE)
+OVERLAP = 200  # characters, at most, that a piece of an article repeats from the piece before it
+_TEXT, _PACKED = (".md", ".txt"), (".xml", ".nxml", ".jsonl")  # the second also with .gz
+_PUBLISHED = ("pubmed:", "pmc:", "nbk:", "doi:")  # ids that name a publication wherever its file lies
+LFS_POINTER = b"version https://git-lfs.github.com/spec"
 _YEAR = re.compile(r"\b(1[89]\d\d|20\d\d)\b")
+_LANGUAGES = dict(
+    pair.split(":")
+    for pair in """
+    eng:en fre:fr fra:fr ger:de deu:de spa:es ita:it por:pt dut:nl nld:nl dan:da nor:no swe:sv fin:fi ice:is isl:is
+    pol:pl cze:cs ces:cs slo:sk slk:sk slv:sl hrv:hr srp:sr bos:bs bul:bg rum:ro ron:ro hun:hu rus:ru ukr:uk gre:el
+    ell:el tur:tr heb:he ara:ar per:fa fas:fa jpn:ja chi:zh zho:zh kor:ko vie:vi tha:th lit:lt lav:lv est:et
+    """.split()  # noqa: SIM905 - a list of pairs is read best as text
+)
+_REVIEWED_GOODS = ("book review", "product review", "peer review")  # no reviews of the literature
 
 
 @dataclass(frozen=True)
@@ -35,17 +47,24 @@ class Passage:
     Attributes
     ----------
     id : str
-        ``<file>:<n>``, the path of the file inside the corpus and the number of the passage in it, from 1. It stays
+        ``<file>:<n>``, the path of the file inside the corpus and the number of the passage in it, from 1; of a
+        publication ``pubmed:<PMID>:<n>``, ``pmc:<PMCID>:<n>``, ``nbk:<NBK id>:<n>`` or ``doi:<DOI>:<n>``. It stays
         the same on every machine and as long as no paragraph is put in before it; evidence therefore also keeps
         the sentence itself.
     source : str
-        Citation of the work that the facts come from.
+        Citation of the work that the facts come from; of an article its journal, of a chapter its book.
     title : str
-        Title of the file, and the heading of the section after a colon.
+        Title of the file, and the heading of the section after a colon; of an article ``Title. Section``.
     text : str
         The paragraph with white space collapsed to single blanks.
     url, year
         Where and when the source was published, if known.
+    kinds : tuple of str
+        Publication types as the source words them, such as ``"Case Reports"`` or ``"review-article"``.
+    language : str or None
+        ISO 639-1 code of the publication, such as ``"en"``.
+    licence : str or None
+        Address or wording of the licence, or the copyright notice.
     """
 
     id: str
@@ -54,6 +73,12 @@ class Passage:
     text: str
     url: str | None = None
     year: int | None = None
+    kinds: tuple[str, ...] = ()
+    language: str | None = None
+    licence: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kinds", tuple(self.kinds))  # JSON gives a list
 
 
 def read_corpus(path: str | Path) -> Iterator[Passage]:
@@ -62,12 +87,14 @@ def read_corpus(path: str | Path) -> Iterator[Passage]:
     Parameters
     ----------
     path : str or Path
-        A ``.md`` or ``.txt`` file, a folder that holds some (searched in depth, files in the order of their names),
-        or the name of a corpus that ships with knobo: ``"chest-xray"`` or ``"skin-lesion"``.
+        A file, a folder that holds some (searched in depth, files in the order of their names), or the name of a
+        corpus that ships with knobo: ``"chest-xray"`` or ``"skin-lesion"``. Files are ``.md``, ``.txt``, ``.xml``
+        (PubMed or JATS, told apart by their root element), ``.nxml``, ``.jsonl``, the last three also ``.gz``.
 
     Yields
     ------
     Passage
+        A publication that stands in the corpus more than once is read where it stands first.
 
     Raises
     ------
@@ -76,12 +103,16 @@ def read_corpus(path: str | Path) -> Iterator[Passage]:
     InputError
         If it holds no text.
     FormatError
-        If a file is not UTF-8 (the message names the file and the line).
+        If a file is not what its name says: no UTF-8, cut off, damaged, a git-LFS pointer, another format. The
+        message names the file and, where there is one, the line.
     """
     root = corpus_path(path)
-    files = [root] if root.is_file() else _text_files(root)
+    files = [root] if root.is_file() else _corpus_files(root)
     if not files:
-        raise InputError(f"Corpus {root} holds no {' or '.join(_SUFFIXES)} file; put the text there or check the path.")
+        raise InputError(
+            f"Corpus {root} holds no {' or '.join(_TEXT)} file, nor any {', '.join(_PACKED)} (these also as .gz); "
+            "put the text there or check the path."
+        )
     return _read_files(root, files)
 
 
@@ -98,118 +129,90 @@ def corpus_path(path: str | Path) -> Path:
         ) from None
 
 
-def _text_files(folder: Path) -> list[Path]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+def _corpus_files(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.is_file() and _is_text(path))
     visible = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
     return sorted(visible, key=lambda path: path.relative_to(folder).as_posix())
 
 
+def _is_text(path: Path) -> bool:
+    return path.suffix.lower() in _TEXT or _suffix(path) in _PACKED
+
+
+def _suffix(path: Path) -> str:
+    """``.xml`` of ``a.xml`` and of ``a.XML.gz``."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
 def _read_files(root: Path, files: list[Path]) -> Iterator[Passage]:
-    n = 0
+    n, keep, seen = 0, True, set[str]()
     for path in files:
         name = path.name if root.is_file() else path.relative_to(root).as_posix()
         for passage in _read_file(path, name):
-            n += 1
-            yield passage
+            document, _, number = passage.id.rpartition(":")
+            if number == "1":
+                keep = document not in seen
+                if document.startswith(_PUBLISHED):
+                    seen.add(document)
+            if keep:
+                n += 1
+                yield passage
     if not n:
         raise InputError(f"Corpus {root} holds no text; write at least one paragraph.")
 
 
 def _read_file(path: Path, name: str) -> Iterator[Passage]:
-    state = _Reader(name=name, markdown=path.suffix.lower() == ".md", title=path.stem)
+    """Hand a file to the reader of its format; the readers import this module, so they are imported here."""
+    from knobo.knowledge.jats import read_jats
+    from knobo.knowledge.jsonl import read_jsonl
+    from knobo.knowledge.markdown import read_text
+    from knobo.knowledge.pubmed import PUBMED_ROOTS, read_pubmed, xml_root
+
+    if _suffix(path) == ".jsonl":
+        return read_jsonl(path, name=name)
+    if _suffix(path) not in _PACKED:
+        return read_text(path, name)
+    return read_pubmed(path) if xml_root(path) in PUBMED_ROOTS else read_jats(path, name=name)
+
+
+@contextmanager
+def open_corpus(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that was fetched from somewhere: unpacked if it is gzip, refused if it is empty or a pointer."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            while line := file.readline(_BUFFER):
-                yield from state.take(line)
-    except UnicodeDecodeError as error:
-        raise FormatError(
-            f"{path}, line {_bad_line(path)}: the text is not UTF-8 ({error.reason}). Save the file as UTF-8."
-        ) from error
+        with path.open("rb") as file:
+            start = file.read(len(LFS_POINTER))
+            file.seek(0)
+            if not start:
+                raise FormatError(f"{path} is empty; fetch it anew.")
+            if start == LFS_POINTER:
+                raise pointer_error(path)
+            if start.startswith(b"\x1f\x8b"):
+                with gzip.open(file) as unpacked:
+                    yield unpacked  # type: ignore[misc]
+            else:
+                yield file
+    except KnoboError:
+        raise
+    except EOFError as error:
+        raise FormatError(f"{path} is cut off: the gzip stream has no end. Fetch it anew.") from error
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise FormatError(f"{path} is damaged ({error}); fetch it anew.") from error
     except OSError as error:
         raise FileError(
             f"Cannot read {path}: {error.strerror or error}. Check the path and its permissions."
         ) from error
-    yield from state.flush()
 
 
-def _bad_line(path: Path) -> int:
-    """Number of the first line that cannot be decoded."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    line = 1
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.readline(_BUFFER), b""):
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError:
-                return line
-            line += chunk.endswith(b"\n")
-    return line
+def pointer_error(path: Path) -> FormatError:
+    """What to say about a file that git has not fetched."""
+    return FormatError(f"{path} is a git-LFS pointer, not the file itself; run git lfs pull, or download the file.")
 
 
-@dataclass
-class _Reader:
-    """Takes one line after the other and gives back the passages that are complete."""
+def cut(text: str, longest: int, overlap: int = 0) -> list[str]:
+    """Pack sentences into pieces of at most ``longest`` characters; a longer sentence is cut between words.
 
-    name: str
-    markdown: bool
-    title: str
-    heading: str = ""
-    front: dict[str, str] = field(default_factory=dict)
-    in_front: bool = False
-    n_lines: int = 0
-    n_passages: int = 0
-    within_line: bool = False
-    held: str = ""
-
-    def take(self, line: str) -> Iterator[Passage]:
-        """Read one line, or a part of a long one; give back the passages that it completes."""
-        first, self.n_lines = self.n_lines == 0, self.n_lines + 1
-        begins, self.within_line = not self.within_line, not line.endswith("\n")
-        text = line.strip()
-        if self.markdown and begins and self._is_front(text, first=first):
-            return
-        if self.markdown and begins and (heading := _HEADING.fullmatch(text)):
-            yield from self.flush()
-            self.heading = heading.group(1)
-        elif self.markdown and begins and (citation := _CITATION.fullmatch(text)):
-            yield from self.flush(citation.group(1))
-        elif begins and not text:
-            yield from self.flush()
-        else:
-            self.held += line
-            if len(self.held) > _BUFFER:
-                yield from self.flush(partly=True)
-
-    def _is_front(self, text: str, *, first: bool) -> bool:
-        """Take the title or a front line, if this is one."""
-        if first and (title := _TITLE.fullmatch(text)):
-            self.title, self.in_front = title.group(1).strip(), True
-            return True
-        if self.in_front and (front := _FRONT.fullmatch(text)):
-            self.front[front.group(1).lower()] = front.group(2).strip()
-            return True
-        self.in_front = self.in_front and not text
-        return False
-
-    def flush(self, citation: str | None = None, *, partly: bool = False) -> Iterator[Passage]:
-        """Close the paragraph, or all but its unfinished end; its own citation replaces the front lines of the file."""
-        tail = self.held[len(self.held.rstrip()) :]
-        pieces = cut(" ".join(self.held.split()), MAX_CHARS)
-        self.held = pieces.pop() + tail if partly and pieces else ""
-        if citation is None:
-            source, url, year = self.front.get("source", self.title), self.front.get("url"), self.front.get("year")
-        else:
-            source, url, year = _parts(citation)
-        title = f"{self.title}: {self.heading}" if self.heading else self.title
-        for piece in pieces:
-            self.n_passages += 1
-            yield Passage(
-                f"{self.name}:{self.n_passages}", source or self.title, title, piece, url or None, _year(year)
-            )
-
-
-def cut(text: str, longest: int) -> list[str]:
-    """Pack sentences into pieces of at most ``longest`` characters; a longer sentence is cut between words."""
+    A piece begins with the last sentences of the piece before it, as many whole ones as ``overlap`` characters hold.
+    """
     pieces = [""]
     for sentence in split_sentences(text) if len(text) > longest else [text]:
         while len(sentence) > longest:
@@ -218,19 +221,99 @@ def cut(text: str, longest: int) -> list[str]:
             pieces += [sentence[:end].strip(), ""]
             sentence = sentence[end:].strip()
         if pieces[-1] and len(pieces[-1]) + 1 + len(sentence) > longest:
-            pieces.append("")
+            pieces.append(_last_sentences(pieces[-1], min(overlap, longest - 1 - len(sentence))))
         pieces[-1] = f"{pieces[-1]} {sentence}".strip()
     return [piece for piece in pieces if piece]
 
 
-def _parts(citation: str) -> tuple[str, str, str]:
-    """Citation text, URL and year of a bracket line; the text itself may hold a bar."""
-    parts = [part.strip() for part in citation.split("|")]
-    if len(parts) < 3:
-        parts += [""] * (3 - len(parts))
-    return " | ".join(parts[:-2]), parts[-2], parts[-1]
+def _last_sentences(piece: str, longest: int) -> str:
+    """Whole sentences from the end of a piece, never all of it."""
+    kept = ""
+    for sentence in reversed(split_sentences(piece)[1:] if longest > 0 else []):
+        if len(sentence) + 1 + len(kept) > longest:
+            break
+        kept = f"{sentence} {kept}".strip()
+    return kept
 
 
-def _year(text: str | None) -> int | None:
+def cut_blocks(blocks: Iterable[str], longest: int = MAX_CHARS, overlap: int = OVERLAP) -> list[str]:
+    """Pack paragraphs or labelled sections into pieces; one is cut only when it is longer than a piece."""
+    pieces: list[str] = []
+    for block in blocks:
+        for piece in cut(block, longest, overlap):
+            if pieces and len(pieces[-1]) + 1 + len(piece) <= longest:
+                pieces[-1] = f"{pieces[-1]} {piece}"
+            else:
+                pieces.append(piece)
+    return pieces
+
+
+def filter_passages(
+    passages: Iterable[Passage],
+    *,
+    kinds: str | Iterable[str] | None = None,
+    languages: str | Iterable[str] | None = None,
+    since: int | None = None,
+) -> Iterator[Passage]:
+    """Keep the passages of some publications. One that does not state the asked fact is left out.
+
+    Parameters
+    ----------
+    passages : iterable of Passage
+    kinds : str or iterable of str, optional
+        Publication types. Case, hyphens, plural and a last word "article" do not matter, and the more general word
+        finds the special one: ``"review"`` keeps "review-article" and "Systematic Review", ``"guideline"`` keeps
+        "Practice Guideline", ``"case report"`` keeps "Case Reports".
+    languages : str or iterable of str, optional
+        Codes such as ``"en"``, ``"eng"`` or ``"en-GB"``.
+    since : int, optional
+        First year.
+
+    Yields
+    ------
+    Passage
+
+    Raises
+    ------
+    InputError
+        If ``kinds`` or ``languages`` is empty.
+    """
+    wanted = None if kinds is None else {_kind(kind) for kind in _listed(kinds, "kinds")}
+    spoken = None if languages is None else {language_code(code) for code in _listed(languages, "languages")}
+    return (
+        passage
+        for passage in passages
+        if (wanted is None or any(_is_kind(kind, wanted) for kind in passage.kinds))
+        and (spoken is None or (passage.language is not None and language_code(passage.language) in spoken))
+        and (since is None or (passage.year is not None and passage.year >= since))
+    )
+
+
+def _listed(values: str | Iterable[str], name: str) -> list[str]:
+    found = [values] if isinstance(values, str) else list(values)
+    if not found:
+        raise InputError(f"{name} is empty, so no passage could be kept; name at least one or leave {name} out.")
+    return found
+
+
+def _is_kind(kind: str, wanted: set[str]) -> bool:
+    words = _kind(kind)
+    return words in wanted or (words not in _REVIEWED_GOODS and any(words.endswith(f" {item}") for item in wanted))
+
+
+def _kind(text: str) -> str:
+    """Comparable form of a publication type: ``review`` of "Review Article", ``case report`` of "Case Reports"."""
+    words = [word.removesuffix("s") for word in text.lower().replace("-", " ").replace("_", " ").split()]
+    return " ".join(words[:-1] if len(words) > 1 and words[-1] == "article" else words)
+
+
+def language_code(text: str) -> str:
+    """ISO 639-1 code of a code such as "eng", "EN" or "en-GB"; an unknown one as it is, in lower case."""
+    code = text.strip().lower().replace("_", "-").split("-")[0]
+    return _LANGUAGES.get(code, code)
+
+
+def find_year(text: str | None) -> int | None:
+    """First year from 1800 to 2099 that stands in a text."""
     match = _YEAR.search(text or "")
     return int(match.group()) if match else None
