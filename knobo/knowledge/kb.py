@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -15,6 +17,8 @@ from knobo.bank import slug
 from knobo.errors import FileError, FormatError, InputError
 from knobo.knowledge.text import spellings
 from knobo.storage import shipped_path
+
+_TYPE = re.compile(r"^(T\d{3}) ")
 
 
 class KbEntry(BaseModel):
@@ -31,7 +35,7 @@ class KbEntry(BaseModel):
     aliases, own_aliases : tuple of str
         Other names from the source, and wordings that were added for knobo.
     semantic_types : tuple of str
-        UMLS semantic types, where known.
+        UMLS semantic types, where known: identifiers (``"T047"``), names, or both (``"T047 Disease or Syndrome"``).
     kind : str
         A ``"finding"`` may become a concept and carry a prior sign; a ``"device"`` may become a concept but never
         speaks for a disease; a ``"disease"`` is what a class may be, and is never a concept.
@@ -83,6 +87,10 @@ class KbEntry(BaseModel):
         """All UMLS identifiers."""
         return frozenset((self.cui, *self.other_cuis)) - {None}  # type: ignore[return-value]
 
+    def is_of_type(self, wanted: Collection[str]) -> bool:
+        """Whether one of the semantic types is wanted, by its identifier, its name, or both."""
+        return any(part in wanted for value in self.semantic_types for part in (value, *_TYPE.split(value)[1:]))
+
 
 class KnowledgeBase:
     """Entries in order, found by id.
@@ -104,8 +112,7 @@ class KnowledgeBase:
             raise InputError("A knowledge base needs at least one entry.")
         self._by_id = {entry.id: entry for entry in self.entries}
         if len(self._by_id) < len(self.entries):
-            ids = [entry.id for entry in self.entries]
-            twice = next(i for i in ids if ids.count(i) > 1)
+            twice = next(i for i, n in Counter(entry.id for entry in self.entries).items() if n > 1)
             raise InputError(f"Two entries of the knowledge base have the id {twice!r}; give each its own.")
         for entry in self.entries:
             if unknown := [i for i in entry.broader if i not in self._by_id]:

@@ -9,7 +9,7 @@ answer is the same on every run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -18,13 +18,25 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from knobo.errors import InputError, MissingDependencyError
+from knobo.knowledge.abbreviations import expand_abbreviations, find_abbreviations
+from knobo.knowledge.alias_index import AliasIndex, AliasTable
 from knobo.knowledge.kb import KnowledgeBase
+from knobo.knowledge.text import split_sentences, tokenize
+
+__all__ = ["AliasIndex", "Candidate", "ConceptLinker", "LinkedMention"]
+
+Engine = Literal["auto", "scispacy", "knobo"]
 
 _N_ALIASES = 30  # aliases looked up for each mention, as in scispaCy's linker
+_LONGEST = 6  # words of a run that is looked up in running text
+_NO_EDGE = frozenset(
+    """
+    a an the of in on at to by for from with without and or nor no not
+    is are was were be been has have had as this that these those there it
+    """.split()  # noqa: SIM905 - a list of words is read best as text
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,8 @@ class Candidate:
         That alias.
     id : str
         Identifier of the entry in the knowledge base.
+    semantic_types : tuple of str
+        Its UMLS semantic types, where known.
     """
 
     cui: str | None
@@ -50,29 +64,27 @@ class Candidate:
     score: float
     alias: str
     id: str
+    semantic_types: tuple[str, ...] = ()
 
 
-class AliasIndex:
-    """Exact nearest neighbours by cosine, behind the one method that scispaCy calls.
+@dataclass(frozen=True)
+class LinkedMention:
+    """A run of words in a text, and the entries that it may mean.
 
-    Parameters
+    Attributes
     ----------
-    vectors : sparse matrix of shape (n_aliases, n_features)
-        Rows of unit length.
+    start, end : int
+        Characters of the text.
+    text : str
+        What was looked up: the words as they stand, abbreviations replaced by their long forms.
+    candidates : tuple of Candidate
+        Best first; never empty.
     """
 
-    def __init__(self, vectors: sparse.csr_matrix) -> None:
-        self._columns = sparse.csc_matrix(vectors.T)
-
-    def knnQueryBatch(  # noqa: N802 - nmslib's name
-        self, vectors: sparse.csr_matrix, k: int = 10, num_threads: int = 1
-    ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Nearest aliases of each row: their numbers and cosine distances (1 − cosine), nearest first.
-
-        Equal distances keep the order of the aliases. ``num_threads`` is accepted and not used.
-        """
-        similarities = sparse.csr_matrix(vectors @ self._columns)
-        return [_nearest(similarities, row, k) for row in range(similarities.shape[0])]
+    start: int
+    end: int
+    text: str
+    candidates: tuple[Candidate, ...]
 
 
 class ConceptLinker:
@@ -84,14 +96,21 @@ class ConceptLinker:
     engine : {"auto", "scispacy", "knobo"}
         Whether scispaCy's ``CandidateGenerator`` answers; ``"auto"`` takes it when it is installed. Both give the
         same candidates.
+    index : str or Path, optional
+        Folder that keeps the index: opened, memory-mapped, where it is there, else made and written. It pays from some
+        ten thousand names on.
 
     Raises
     ------
     MissingDependencyError
         If scispaCy is asked for and not installed.
+    FormatError
+        If the index belongs to another knowledge base or is damaged.
+    InputError
+        If the folder ``index`` holds something else.
     """
 
-    def __init__(self, kb: KnowledgeBase, *, engine: Literal["auto", "scispacy", "knobo"] = "auto") -> None:
+    def __init__(self, kb: KnowledgeBase, *, engine: Engine = "auto", index: str | Path | None = None) -> None:
         if engine not in ("auto", "scispacy", "knobo"):
             raise InputError(f"engine is 'auto', 'scispacy' or 'knobo', got {engine!r}.")
         if engine == "scispacy" and find_spec("scispacy") is None:
@@ -100,17 +119,13 @@ class ConceptLinker:
             )
         self.kb = kb
         self.engine = engine
-        owners: dict[str, list[str]] = {}
-        for entry in kb:
-            for alias in entry.wordings:
-                owners.setdefault(alias, []).append(entry.id)
-        self._owners = owners
-        self._aliases = list(owners)
-        self._vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3), dtype=np.float32)
-        self._index = AliasIndex(self._vectorizer.fit_transform(self._aliases))
+        self._table = AliasTable.make(kb) if index is None else _kept_table(kb, Path(index))
+        self._last_types: tuple[frozenset[str], NDArray[np.bool_], NDArray[np.bool_]] | None = None
 
     @classmethod
-    def load(cls, name: str | Path = "open", *, engine: Literal["auto", "scispacy", "knobo"] = "auto") -> ConceptLinker:
+    def load(
+        cls, name: str | Path = "open", *, engine: Engine = "auto", index: str | Path | None = None
+    ) -> ConceptLinker:
         """Make a linker over ``"open"``, the knowledge base that ships with knobo, or over a JSONL file.
 
         Raises
@@ -118,9 +133,11 @@ class ConceptLinker:
         FileError, FormatError
             If the file cannot be read or a line of it is broken.
         """
-        return cls(KnowledgeBase.read(name), engine=engine)
+        return cls(KnowledgeBase.read(name), engine=engine, index=index)
 
-    def link(self, text: str, *, k: int = 5, threshold: float = 0.7) -> list[Candidate]:
+    def link(
+        self, text: str, *, k: int = 5, threshold: float = 0.7, semantic_types: Collection[str] | None = None
+    ) -> list[Candidate]:
         """Entries that ``text`` may mean, best first.
 
         Parameters
@@ -131,38 +148,106 @@ class ConceptLinker:
             Most candidates to return.
         threshold : float
             Least score, in [0, 1]; below it a text stays unlinked rather than wrong.
+        semantic_types : collection of str, optional
+            Only entries of one of these types are looked at: identifiers (``"T047"``) or names.
         """
-        return self.link_batch([text], k=k, threshold=threshold)[0]
+        return self.link_batch([text], k=k, threshold=threshold, semantic_types=semantic_types)[0]
 
-    def link_batch(self, texts: Sequence[str], *, k: int = 5, threshold: float = 0.7) -> list[list[Candidate]]:
+    def link_batch(
+        self,
+        texts: Sequence[str],
+        *,
+        k: int = 5,
+        threshold: float = 0.7,
+        semantic_types: Collection[str] | None = None,
+    ) -> list[list[Candidate]]:
         """Link many texts at once; one list of candidates for each."""
         if isinstance(texts, str):
             raise InputError("texts must be a sequence of texts; put the one text in a list or call link.")
+        if isinstance(semantic_types, str):
+            raise InputError(f"semantic_types must be a list of types, got {semantic_types!r}; put it in a list.")
         if k < 1 or not 0.0 <= threshold <= 1.0:
             raise InputError(f"k must be at least 1 and threshold in [0, 1], got {k} and {threshold}.")
-        found = self._generate(list(texts), max(_N_ALIASES, k)) if texts else []
+        wanted = None if semantic_types is None else frozenset(semantic_types)
+        found = self._generate(list(texts), max(_N_ALIASES, k), wanted) if texts else []
         return [self._rank(candidates, k, threshold) for candidates in found]
+
+    def link_in_text(
+        self,
+        text: str,
+        *,
+        k: int = 5,
+        threshold: float = 0.9,
+        semantic_types: Collection[str] | None = None,
+        abbreviations: Mapping[str, str] | None = None,
+    ) -> list[LinkedMention]:
+        """Link the runs of words in a sentence or passage that come close to a name.
+
+        Parameters
+        ----------
+        text : str
+            Runs of up to six words within one sentence and between two punctuation marks are looked up. Where they
+            overlap, the best score counts, then the alias of the most similar length, the longest run, the first.
+        k, threshold, semantic_types
+            As in :meth:`link`; the threshold is higher, because most runs of words name nothing. It was chosen on the
+            captions of ``benchmarks/linking.py``.
+        abbreviations : mapping of str to str, optional
+            Long forms to use for short ones; those that ``text`` defines itself when it is not given.
+
+        Returns
+        -------
+        list of LinkedMention
+            In the order of the text, without overlap.
+        """
+        known = find_abbreviations(text) if abbreviations is None else abbreviations
+        runs = [(start, end, expand_abbreviations(text[start:end], known)) for start, end in _word_runs(text)]
+        queries = list(dict.fromkeys(query for _, _, query in runs))
+        answers = self.link_batch(queries, k=k, threshold=threshold, semantic_types=semantic_types)
+        found = dict(zip(queries, map(tuple, answers), strict=True))
+        mentions = [LinkedMention(*run, found[run[2]]) for run in runs if found[run[2]]]
+        taken: list[LinkedMention] = []
+        for mention in sorted(mentions, key=_closeness):
+            if all(mention.end <= other.start or other.end <= mention.start for other in taken):
+                taken.append(mention)
+        return sorted(taken, key=lambda mention: mention.start)
 
     def _rank(self, found: dict[str, tuple[float, str]], k: int, threshold: float) -> list[Candidate]:
         best = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
         kept = [(self.kb[entry_id], score, alias) for entry_id, (score, alias) in best if score >= threshold]
-        return [Candidate(entry.cui, entry.name, score, alias, entry.id) for entry, score, alias in kept[:k]]
+        return [
+            Candidate(entry.cui, entry.name, score, alias, entry.id, entry.semantic_types)
+            for entry, score, alias in kept[:k]
+        ]
 
-    def _generate(self, texts: list[str], n_aliases: int) -> list[dict[str, tuple[float, str]]]:
+    def _generate(
+        self, texts: list[str], n_aliases: int, wanted: frozenset[str] | None
+    ) -> list[dict[str, tuple[float, str]]]:
         """Best score and alias of each candidate entry of each text."""
-        if self.engine == "scispacy" or (self.engine == "auto" and find_spec("scispacy") is not None):
+        scispacy = self.engine == "scispacy" or (self.engine == "auto" and find_spec("scispacy") is not None)
+        if scispacy and wanted is None:  # scispaCy cannot leave types out before it cuts the list of aliases
             return [
                 {item.concept_id: _best(zip(item.similarities, item.aliases, strict=True)) for item in candidates}
                 for candidates in self._scispacy(texts, n_aliases)
             ]
+        entries, aliases = (None, None) if wanted is None else self._of_type(wanted)
+        vectors = self._table.vectorizer.transform(texts)
         answers = []
-        for numbers, distances in self._index.knnQueryBatch(self._vectorizer.transform(texts), k=n_aliases):
+        for numbers, distances in self._table.index.knnQueryBatch(vectors, k=n_aliases, allowed=aliases):
             scored: dict[str, list[tuple[float, str]]] = {}
             for number, distance in zip(numbers.tolist(), distances.tolist(), strict=True):
-                for owner in self._owners[self._aliases[number]]:
-                    scored.setdefault(owner, []).append((1.0 - distance, self._aliases[number]))
+                for owner in self._table.owners(number).tolist():
+                    if entries is None or entries[owner]:
+                        pair = (1.0 - distance, self._table.aliases[number])
+                        scored.setdefault(self.kb.entries[owner].id, []).append(pair)
             answers.append({owner: _best(pairs) for owner, pairs in scored.items()})
         return answers
+
+    def _of_type(self, wanted: frozenset[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which entries are of a wanted type, and which aliases belong to one; the last answer is remembered."""
+        if self._last_types is None or self._last_types[0] != wanted:
+            entries = np.array([entry.is_of_type(wanted) for entry in self.kb], dtype=bool)
+            self._last_types = (wanted, entries, self._table.owned_by(entries))
+        return self._last_types[1:]
 
     @cached_property
     def _scispacy(self) -> Any:
@@ -172,23 +257,43 @@ class ConceptLinker:
 
         entities = [Entity(entry.id, entry.name, list(entry.wordings), list(entry.semantic_types)) for entry in self.kb]
         return CandidateGenerator(
-            ann_index=self._index,
-            tfidf_vectorizer=self._vectorizer,
-            ann_concept_aliases_list=self._aliases,
+            ann_index=self._table.index,
+            tfidf_vectorizer=self._table.vectorizer,
+            ann_concept_aliases_list=self._table.aliases,
             kb=ScispacyKnowledgeBase(entities),
         )
-
-
-def _nearest(similarities: sparse.csr_matrix, row: int, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    start, end = similarities.indptr[row], similarities.indptr[row + 1]
-    numbers = similarities.indices[start:end].astype(np.int64)
-    # Six decimals: the order of a sum must not decide between two aliases that are equally near.
-    distances = np.round(1.0 - similarities.data[start:end], 6).astype(np.float32)
-    order = np.lexsort((numbers, distances))[:k]
-    return numbers[order], distances[order]
 
 
 def _best(pairs: Any) -> tuple[float, str]:
     """Highest score, and of equally near aliases the first in the alphabet."""
     score, alias = min(pairs, key=lambda pair: (-pair[0], pair[1]))
     return round(score, 6), alias
+
+
+def _word_runs(text: str) -> Iterator[tuple[int, int]]:
+    """Where runs of up to six words stand that lie in one sentence, hold no punctuation and end in no small word."""
+    position = 0
+    for sentence in split_sentences(text):
+        position = text.index(sentence, position)
+        tokens = tokenize(sentence)
+        for first, token in enumerate(tokens):
+            for last in tokens[first : first + _LONGEST]:
+                if not last.lower[0].isalnum() or token.lower in _NO_EDGE:
+                    break
+                if last.lower not in _NO_EDGE:
+                    yield position + token.start, position + last.end
+        position += len(sentence)
+
+
+def _closeness(mention: LinkedMention) -> tuple[float, int, int, int]:
+    """Order in which runs are taken; words that no name holds do not lower a score, so lengths are compared too."""
+    best = mention.candidates[0]
+    return -best.score, abs(len(mention.text) - len(best.alias)), mention.start - mention.end, mention.start
+
+
+def _kept_table(kb: KnowledgeBase, folder: Path) -> AliasTable:
+    if not folder.exists():
+        AliasTable.make(kb).save(folder, kb.hash)
+    elif not (folder / "manifest.json").is_file():
+        raise InputError(f"{folder} holds no index of a linker; name a folder that does, or one that is not there yet.")
+    return AliasTable.open(folder, kb.hash)
