@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from knobo.cli_bank import bank_app
+from knobo.cli_corpus import corpus_app
+from knobo.cli_output import error_console, interactive, out_console, print_frame
 from knobo.errors import InputError, KnoboError
 from knobo.storage import atomic_path, write_text
 
@@ -28,11 +29,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they could hold what a report says of a patient
     rich_markup_mode="markdown",
 )
-bank_app = typer.Typer(help="Build and look at concept banks.", no_args_is_help=True)
 app.add_typer(bank_app, name="bank")
-
-out_console = Console()
-error_console = Console(stderr=True)
+app.add_typer(corpus_app, name="corpus")
 
 ImageColumn = Annotated[str, typer.Option("--image", help="Manifest column with the image paths.")]
 LabelColumn = Annotated[str, typer.Option("--label", help="Manifest column with the class labels.")]
@@ -68,57 +66,11 @@ def demo(
     """
     from knobo.demo import run_demo
 
-    result = run_demo(out, random_state=seed, progress=_interactive())
-    _print_frame(result.table.reset_index(names="model"), "Accuracy on synthetic hospitals A (ID) and B (OOD)")
+    result = run_demo(out, random_state=seed, progress=interactive())
+    print_frame(result.table.reset_index(names="model"), "Accuracy on synthetic hospitals A (ID) and B (OOD)")
     used = ", ".join(f"{name} {count}" for name, count in result.concepts_per_class.items())
     out_console.print(f"Concepts used per class: {used}")
     out_console.print(f"All images are synthetic. Open the report: {result.folder / 'report.html'}", soft_wrap=True)
-
-
-@bank_app.command("build")
-def bank_build(
-    classes: Annotated[list[str], typer.Argument(help="Class names, such as pneumonia heart_failure normal.")],
-    corpus: Annotated[str, typer.Option(help="A shipped corpus (chest-xray, skin-lesion), a folder or a file.")],
-    out: Out = Path("bank.json"),
-    n_concepts: Annotated[int, typer.Option(help="Stop after so many concepts.")] = 150,
-    modality: Annotated[str, typer.Option(help="Modality that the bank states.")] = "",
-) -> None:
-    """Build a concept bank from a text corpus, without a language model.
-
-    Example: `knobo bank build pneumonia heart_failure normal --corpus chest-xray --out bank.json`
-    """
-    from knobo.knowledge import build_bank
-
-    bank = build_bank(classes, corpus, modality=modality, n_concepts=n_concepts, progress=_interactive())
-    bank.to_json(out)
-    out_console.print(f"{len(bank)} concepts, {len(bank.prior)} prior signs: {out}", soft_wrap=True)
-
-
-@bank_app.command("show")
-def bank_show(
-    bank: Annotated[str, typer.Argument(help="A shipped bank (chest-xray, skin-lesion) or a bank file.")],
-    concept: Annotated[str | None, typer.Option(help="Show one concept with all its sentences.")] = None,
-) -> None:
-    """Show the concepts of a bank, or all that is known of one.
-
-    Example: `knobo bank show chest-xray --concept pleural-effusion`
-    """
-    from knobo.bank import load_bank
-
-    loaded = load_bank(bank)
-    if concept is None:
-        frame = loaded.to_frame().reset_index()[["id", "name", "cui", "n_evidence", "source"]]
-        _print_frame(frame, f"{len(loaded)} concepts")
-        return
-    found = loaded[concept]
-    out_console.print(f"[bold]{found.name}[/]  {found.cui or 'no CUI'}  {found.question}")
-    if found.synonyms:
-        out_console.print(f"Also: {', '.join(found.synonyms)}", highlight=False)
-    for evidence in found.evidence:
-        out_console.print(f"  “{evidence.sentence}”\n    {evidence.source} ({evidence.passage_id})", highlight=False)
-    for sign in loaded.prior:
-        if sign.concept_id == concept:
-            out_console.print(f"  {'+' if sign.sign > 0 else '−'} {sign.class_name} (confidence {sign.confidence:.2f})")
 
 
 @app.command()
@@ -156,7 +108,7 @@ def fit(
     labels = np.asarray(data.labels)
     columns = concept_columns(data.frame, names) if names else None
     loaded_encoder = load_encoder(encoder)
-    embeddings = loaded_encoder.encode_images(data.paths, progress=_interactive())
+    embeddings = loaded_encoder.encode_images(data.paths, progress=interactive())
     the_bank, answers = concept_answers(len(embeddings), bank, columns, data.reports)
     clf = ConceptBottleneckClassifier(the_bank, loaded_encoder, scorer=ConceptScorer(random_state=seed))
     table, probabilities = cross_validate(
@@ -169,7 +121,7 @@ def fit(
     write_text(out / "predictions.csv", _held_out_frame(data, probabilities, clf.classes_).to_csv(index=False))
     _print_metrics(table, f"{cv}-fold cross-validation, {len(embeddings)} images, 95 % intervals")
     quality = clf.concept_quality_.reset_index()[["concept", "n_yes", "n_no", "auroc", "kept"]]
-    _print_frame(quality[quality["auroc"].notna()], "Concepts: held-out quality (all columns in concepts.csv)")
+    print_frame(quality[quality["auroc"].notna()], "Concepts: held-out quality (all columns in concepts.csv)")
     out_console.print(f"Model: {out / 'model'}", soft_wrap=True)
 
 
@@ -195,7 +147,7 @@ def predict(
     frame.insert(0, "prediction", clf.classes_[proba.argmax(axis=1)])
     frame.insert(0, "image", [str(path) for path in paths])
     if out is None:
-        _print_frame(frame, "Predictions")
+        print_frame(frame, "Predictions")
     else:
         out_console.print(f"{len(frame)} predictions: {write_text(out, frame.to_csv(index=False))}", soft_wrap=True)
 
@@ -224,7 +176,7 @@ def explain(
         label = why[case].predicted[0]
         probability = why[case].probabilities.max()
         frame = why[case].to_frame(label=label)[columns].head(top)
-        _print_frame(frame, f"{path.name}: {label} {probability:.2f}")
+        print_frame(frame, f"{path.name}: {label} {probability:.2f}")
     if out is not None:
         _save_cases(why, paths, out)
         write_text(out / "contributions.csv", why.to_frame().to_csv(index=False))
@@ -256,7 +208,7 @@ def shift(
     groups = None if group is None else (home.groups, away.groups)
     report = check_shift(clf, (home.paths, home.labels), (away.paths, away.labels), groups=groups, random_state=seed)
     frame = report.to_frame()
-    _print_frame(frame.reset_index(), "In domain (id) and out of domain (ood), 95 % intervals")
+    print_frame(frame.reset_index(), "In domain (id) and out of domain (ood), 95 % intervals")
     if out is not None:
         out_console.print(f"Table: {write_text(out, frame.to_csv())}", soft_wrap=True)
 
@@ -281,7 +233,7 @@ def report(
     from knobo.reporting import write_report
 
     data = read_manifest(manifest, image=image, label=label)
-    path = write_report(load(model), data.paths, np.asarray(data.labels), out, max_cases=cases, progress=_interactive())
+    path = write_report(load(model), data.paths, np.asarray(data.labels), out, max_cases=cases, progress=interactive())
     out_console.print(f"Report: {path}", soft_wrap=True)
 
 
@@ -301,12 +253,8 @@ def phantom(
     from knobo.phantom import make_chest_xrays, make_skin_lesions, write_phantom
 
     make = make_chest_xrays if modality is Modality.chest else make_skin_lesions
-    data = make(n, size=size, hospital=hospital, random_state=seed, progress=_interactive())
+    data = make(n, size=size, hospital=hospital, random_state=seed, progress=interactive())
     out_console.print(f"{n} synthetic images: {write_phantom(data, out)}", soft_wrap=True)
-
-
-def _interactive() -> bool:
-    return sys.stderr.isatty()
 
 
 def _image_paths(images: list[Path], column: str) -> list[Path]:
@@ -346,19 +294,4 @@ def _print_metrics(table: pd.DataFrame, title: str) -> None:
         index="metric", columns="model", values="cell"
     )
     order = list(dict.fromkeys(table["metric"])), list(dict.fromkeys(table["model"]))
-    _print_frame(cells.loc[order[0], order[1]].reset_index(), title)
-
-
-def _print_frame(frame: pd.DataFrame, title: str) -> None:
-    table = Table(title=title, title_justify="left")
-    for name, column in frame.items():
-        table.add_column(str(name), justify="right" if column.dtype.kind in "fi" else "left", overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
-    out_console.print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    print_frame(cells.loc[order[0], order[1]].reset_index(), title)

@@ -7,6 +7,8 @@
     ├── FormatError             (ValueError)    a document has an unknown version or a broken field
     ├── DownloadError           (OSError)       a model or corpus could not be fetched
     ├── MissingDependencyError  (ImportError)   an optional package is not installed
+    ├── ModelError              (RuntimeError)  a language model refuses, or cannot be reached
+    ├── BudgetError             (RuntimeError)  the next call of a language model would exceed the budget
     └── NotFittedError          (sklearn's NotFittedError)
 
 Each message names the item at fault, what was expected, and what to do next. The second base class is the one
@@ -14,6 +16,9 @@ that Python or scikit-learn would have raised, so code that catches that one kee
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
 
@@ -44,6 +49,24 @@ class DownloadError(KnoboError, OSError):
 
 class MissingDependencyError(KnoboError, ImportError):
     """An optional package is not installed."""
+
+
+class ModelError(KnoboError, RuntimeError):
+    """A language model refuses the request, or cannot be reached."""
+
+
+class BudgetError(KnoboError, RuntimeError):
+    """The next call of a language model would exceed the budget.
+
+    Attributes
+    ----------
+    answers : list of Answer or None
+        One for each prompt; None where it was not asked, or not to the end.
+    """
+
+    def __init__(self, message: str, answers: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.answers = list(answers)
 
 
 class NotFittedError(KnoboError, _SklearnNotFittedError):

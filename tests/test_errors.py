@@ -14,6 +14,8 @@ PARENTS = {
     "FormatError": ValueError,
     "DownloadError": OSError,
     "MissingDependencyError": ImportError,
+    "ModelError": RuntimeError,
+    "BudgetError": RuntimeError,
     "NotFittedError": sklearn.exceptions.NotFittedError,
 }
 

@@ -1,22 +1,41 @@
 """Text to a concept bank: corpus readers, retrieval, linking, proposals, filters, prior and the builder."""
 
-from knobo.knowledge.bm25 import Bm25Index, Hit
+from knobo.knowledge.bm25 import Bm25Index
 from knobo.knowledge.builder import build_bank
-from knobo.knowledge.corpus import Passage, read_corpus
+from knobo.knowledge.corpus import Passage, filter_passages, read_corpus
+from knobo.knowledge.dense import DenseIndex
+from knobo.knowledge.fusion import HybridRetriever, fuse
 from knobo.knowledge.kb import KbEntry, KnowledgeBase
+from knobo.knowledge.ledger import Budget, Price
 from knobo.knowledge.link import Candidate, ConceptLinker
+from knobo.knowledge.llm import LanguageModel
+from knobo.knowledge.passages import Hit, Retriever
 from knobo.knowledge.propose import ExtractiveProposer, Proposal
+from knobo.knowledge.propose_llm import LlmProposer
+from knobo.knowledge.text_encoder import load_text_encoder
+from knobo.knowledge.umls import read_umls
 
 __all__ = [
     "Bm25Index",
+    "Budget",
     "Candidate",
     "ConceptLinker",
+    "DenseIndex",
     "ExtractiveProposer",
     "Hit",
+    "HybridRetriever",
     "KbEntry",
     "KnowledgeBase",
+    "LanguageModel",
+    "LlmProposer",
     "Passage",
+    "Price",
     "Proposal",
+    "Retriever",
     "build_bank",
+    "filter_passages",
+    "fuse",
+    "load_text_encoder",
     "read_corpus",
+    "read_umls",
 ]

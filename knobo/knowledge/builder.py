@@ -1,33 +1,50 @@
 """Corpus and class names to a concept bank: retrieve, propose, filter, link, accept, breadth first.
 
 The queue starts with the classes; each accepted concept is put at its end, until the bank holds enough concepts or
-the queue is empty. The same input gives the same bank, byte for byte.
+the queue is empty. The same input gives the same bank, byte for byte; with a language model the same answers do.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from knobo.bank import Concept, ConceptBank, slug
-from knobo.errors import InputError
-from knobo.knowledge.bm25 import Bm25Index
+from knobo.bank import Concept, ConceptBank, PriorSign, slug
+from knobo.errors import BudgetError, InputError
+from knobo.knowledge.bm25 import Bm25Index, Hit
 from knobo.knowledge.classes import TaskClass, resolve_classes
 from knobo.knowledge.corpus import Passage, corpus_path, read_corpus
-from knobo.knowledge.filters import FilterContext, is_cited, judge
+from knobo.knowledge.filters import (
+    FILTERS,
+    MODEL_FILTERS,
+    NOT_ENTAILED,
+    FilterContext,
+    Verdict,
+    is_cited,
+    is_new,
+    is_prose,
+    judge,
+    same_words,
+)
 from knobo.knowledge.kb import KbEntry, KnowledgeBase
 from knobo.knowledge.link import ConceptLinker
 from knobo.knowledge.prior import make_evidence, read_prior
 from knobo.knowledge.propose import ExtractiveProposer, Proposal
 
+if TYPE_CHECKING:
+    from knobo.knowledge.build_llm import ModelAdviser
+    from knobo.knowledge.llm import LanguageModel
+
 _QUERY_WORDS = {"chest-xray": "chest radiograph sign", "skin-lesion": "dermoscopy sign"}
 _LINK_THRESHOLD = 0.85
+_LONGEST = 200  # characters of a rejected name that are kept
 _LEANS = re.compile(r"(?:It|Its|They|Their|This|These|Such|In such|The combination|Further|Other)\b|.* inside it\b")
 _DEFINES = re.compile(r"(?:,[^,]*,| \([^)]*\))?\s*(?:is|are|means?|consists? of|describes?)\b")
 
@@ -42,9 +59,11 @@ def build_bank(
     k_passages: int = 20,
     max_evidence: int = 4,
     index_folder: str | Path | None = None,
+    model: LanguageModel | None = None,
+    groundable: Callable[[str], bool] | None = None,
     progress: bool = False,
 ) -> ConceptBank:
-    """Build a concept bank from a text corpus, without a language model.
+    """Build a concept bank from a text corpus, without a language model or with one.
 
     Parameters
     ----------
@@ -65,6 +84,12 @@ def build_bank(
         Sentences kept for each concept.
     index_folder : str or Path, optional
         Where to keep the search index between runs; without it the index lives in memory.
+    model : LanguageModel, optional
+        Proposes findings, judges them and gives the prior; everything that it quotes is looked up in the passages.
+        Without it the findings of the knowledge base are looked for, and the prior is read from the sentences.
+    groundable : callable, optional
+        Takes the name of a finding that passed everything else, and says whether images or reports can teach it; see
+        :func:`knobo.knowledge.verdicts.is_groundable`.
     progress : bool
         Show a progress bar.
 
@@ -80,6 +105,9 @@ def build_bank(
         If a class is known to neither corpus nor knowledge base, or no concept was accepted.
     FileError, FormatError
         If the corpus or the knowledge base cannot be read.
+    BudgetError, ModelError
+        If the model's budget is spent, or it gives no usable answer. A rerun takes what was answered from the cache
+        of the model and goes on.
     """
     if min(n_concepts, k_passages, max_evidence) < 1:
         raise InputError("n_concepts, k_passages and max_evidence must each be at least 1.")
@@ -90,10 +118,20 @@ def build_bank(
     passages = read_corpus(corpus) if isinstance(corpus, (str, Path)) else corpus
     index = Bm25Index.build(passages, index_folder)
     task, kb = resolve_classes(classes, linker.kb)
-    build = _Build(task, kb, index, linker, modality, k_passages, max_evidence)
-    build.run(n_concepts, progress=progress)
+    adviser = None
+    if model is not None:
+        from knobo.knowledge.build_llm import ModelAdviser
+
+        adviser = ModelAdviser(model, linker, modality, task)
+    build = _Build(task, kb, index, linker, modality, k_passages, max_evidence, adviser, groundable)
     settings = {"n_concepts": n_concepts, "k_passages": k_passages, "max_evidence": max_evidence}
-    return build.bank({"corpus": Path(name).name or "passages", **settings})
+    settings |= {"groundable": True} if groundable else {}
+    try:
+        build.run(n_concepts, progress=progress)
+        return build.bank({"corpus": Path(name).name or "passages", **settings})
+    except BudgetError as error:
+        message = f"The build stopped with {len(build.cited)} concepts accepted. {error}"
+        raise BudgetError(message, error.answers) from error
 
 
 class _Build:
@@ -108,6 +146,8 @@ class _Build:
         modality: str,
         k_passages: int,
         max_evidence: int,
+        adviser: ModelAdviser | None,
+        groundable: Callable[[str], bool] | None,
     ) -> None:
         self.task, self.kb, self.index, self.linker, self.modality = task, kb, index, linker, modality
         self.k_passages, self.max_evidence = k_passages, max_evidence
@@ -115,8 +155,12 @@ class _Build:
         self.context = FilterContext(task, kb, modality, self.passages)
         self.proposer = ExtractiveProposer(kb, modality=modality)
         self.cited: dict[str, list[Proposal]] = {}  # accepted entries, in order, and the sentences that name them
+        self.entries: dict[str, KbEntry] = {}
         self.rejected: dict[tuple[str, str], Proposal] = {}
-        self.n_queries = 0
+        self.refused: set[str] = set()  # candidates that need not be judged again
+        self.adviser, self.groundable, self.n_queries = adviser, groundable, 0
+        self.filters = FILTERS if adviser is None else MODEL_FILTERS
+        self.cite_filters = (is_cited,) if adviser is None else (is_cited, is_prose)
 
     def run(self, n_concepts: int, *, progress: bool) -> None:
         """Work through the queue, breadth first."""
@@ -124,35 +168,88 @@ class _Build:
         queue = deque(f"{' '.join(item.wordings[:6])} {words}" for item in self.task)
         with tqdm(total=n_concepts, desc="Building bank", disable=not progress) as bar:
             while queue and len(self.cited) < n_concepts:
-                for entry in self._ask(queue.popleft(), n_concepts - len(self.cited)):
+                for entry in self._ask(queue, n_concepts - len(self.cited)):
                     queue.append(" ".join((entry.name, *entry.own_aliases[:4])))
                     bar.update()
         self._check()
 
-    def _ask(self, query: str, room: int) -> list[KbEntry]:
-        """Retrieve, propose, filter; return the entries that were accepted now."""
-        self.n_queries += 1
-        hits = self.index.search(query, self.k_passages)
-        self.passages.update((hit.passage.id, hit.passage) for hit in hits)
+    def _ask(self, queue: deque[str], room: int) -> list[KbEntry]:
+        """Take queries, retrieve, propose, filter; return the entries that were accepted now.
+
+        One query a round; for a model all classes, or as many as give it enough new passages to fill the room.
+        """
+        found: list[list[Hit]] = []
+        unread: set[str] = set()
+        wanted = 0 if self.adviser is None else max(room, self.k_passages)
+        n_first = 1 if self.adviser is None else len(self.task)
+        while queue and (not found or self.n_queries < n_first or len(unread) < wanted):
+            self.n_queries += 1
+            found.append(self.index.search(queue.popleft(), self.k_passages))
+            unread |= {hit.passage.id for hit in found[-1]} - self.passages.keys()
+        # The best passages of all queries come first, so that no class fills the bank alone.
+        hits = list({hit.passage.id: hit.passage for rank in zip_longest(*found) for hit in rank if hit}.values())
+        self.passages.update((passage.id, passage) for passage in hits)
+        if self.adviser is not None:
+            for passage in hits:
+                self.proposer.read(passage)  # to know which classes are named
+            return self._sift(self.adviser.propose(hits), room)
         fresh: list[KbEntry] = []
-        for proposal in self.proposer.propose(hit.passage for hit in hits):
-            entry = self.kb[str(proposal.entry_id)]
-            if entry.id in self.cited:
-                self._cite(entry, proposal)
-                continue
-            verdict = judge(proposal, self.context)
-            if not verdict.ok:
-                self.rejected.setdefault((proposal.name, verdict.reason), proposal)
-            elif len(fresh) < room:
-                self.context.accept(entry.name, entry.cui)
-                self.cited[entry.id] = [proposal]
-                fresh.append(entry)
+        for proposal in self.proposer.propose(hits):
+            fresh += self._sift([proposal], room - len(fresh))
         return fresh
 
-    def _cite(self, entry: KbEntry, proposal: Proposal) -> None:
-        sentences = {cited.sentence for cited in self.cited[entry.id]}
-        if proposal.sentence not in sentences and is_cited(proposal, self.context).ok:
-            self.cited[entry.id].append(proposal)
+    def _sift(self, proposals: Iterable[Proposal], room: int) -> list[KbEntry]:
+        """Cite what is known, reject what a cheap filter refuses, and accept of the rest what there is room for."""
+        pending: dict[str, list[Proposal]] = {}
+        for proposal in proposals:
+            key = proposal.entry_id or f"own:{same_words(proposal.name)}"
+            if key in self.cited:
+                self._cite(key, proposal)
+            elif not (verdict := judge(proposal, self.context, self.filters)).ok:
+                self._reject(proposal, verdict)
+            elif key not in self.refused:
+                pending.setdefault(key, []).append(proposal)
+        fresh: list[KbEntry] = []
+        while pending and len(fresh) < room:
+            batch = {key: pending.pop(key) for key in list(pending)[: room - len(fresh)]}
+            best = [min(proposals, key=_worth) for proposals in batch.values()]
+            for (key, proposals), first, verdict in zip(batch.items(), best, self._verdicts(best), strict=True):
+                if (final := self._final(first, verdict)).ok:
+                    fresh.append(self._accept(key, first, proposals))
+                else:
+                    self._reject(first, final)
+                    self.refused |= set() if final == NOT_ENTAILED else {key}
+        return fresh
+
+    def _verdicts(self, proposals: Sequence[Proposal]) -> Sequence[Verdict]:
+        if self.adviser is None:
+            return [Verdict(True)] * len(proposals)
+        return self.adviser.verdicts(proposals, list(self.context.accepted.values()))
+
+    def _final(self, proposal: Proposal, verdict: Verdict) -> Verdict:
+        """The model's verdict, then what depends on the concepts accepted since, then what the caller says."""
+        same = self.context.accepted.get(same_words(verdict.same_as)) if verdict.same_as else None
+        if verdict.ok and same is not None:
+            return Verdict(False, f"the same as {same}, says the model")
+        if not verdict.ok or not (verdict := is_new(proposal, self.context)).ok or self.groundable is None:
+            return verdict
+        return verdict if self.groundable(proposal.name) else Verdict(False, "not groundable")
+
+    def _accept(self, key: str, first: Proposal, proposals: Sequence[Proposal]) -> KbEntry:
+        entry = self.kb[key] if first.entry_id else KbEntry(id=key, name=first.name, article=first.article)
+        self.entries[key], self.cited[key] = entry, [first]
+        self.context.accept(entry.name, entry.cui)
+        for proposal in proposals:
+            self._cite(key, proposal)
+        return entry
+
+    def _reject(self, proposal: Proposal, verdict: Verdict) -> None:
+        self.rejected.setdefault((proposal.name[:_LONGEST], verdict.reason), proposal)
+
+    def _cite(self, key: str, proposal: Proposal) -> None:
+        sentences = {cited.sentence for cited in self.cited[key]}
+        if proposal.sentence not in sentences and judge(proposal, self.context, self.cite_filters).ok:
+            self.cited[key].append(proposal)
 
     def _check(self) -> None:
         if not self.cited:
@@ -175,9 +272,8 @@ class _Build:
 
     def bank(self, settings: dict[str, Any]) -> ConceptBank:
         """Put the bank together."""
-        concepts = tuple(self._concept(self.kb[entry_id], cited) for entry_id, cited in self.cited.items())
+        concepts = tuple(self._concept(self.entries[entry_id], cited) for entry_id, cited in self.cited.items())
         ids = {entry_id: concept.id for entry_id, concept in zip(self.cited, concepts, strict=True)}
-        unnamed = [item.name for item in self.task if not self._is_named(item)]
         provenance = {
             "made_by": f"knobo.build_bank {version('knobo')}",
             "settings": settings,
@@ -186,22 +282,36 @@ class _Build:
             "n_passages_read": len(self.passages),
             "n_queries": self.n_queries,
             "knowledge_base_hash": self.linker.kb.hash,
-            "classes_without_passages": unnamed,
+            "classes_without_passages": [item.name for item in self.task if not self._is_named(item)],
             "rejected": [
                 {"name": name, "reason": reason, "passage_id": p.passage_id}
                 for (name, reason), p in self.rejected.items()
             ],
         }
+        prior = self._prior(ids)
+        provenance |= {} if self.adviser is None else {"language_model": self.adviser.provenance()}
         return ConceptBank(
             concepts=concepts,
             classes=tuple(item.name for item in self.task),
             modality=self.modality,
-            prior=read_prior(self.proposer.readings, self.task, ids, self.kb),
+            prior=prior,
             provenance=provenance,
         )
 
+    def _prior(self, ids: Mapping[str, str]) -> tuple[PriorSign, ...]:
+        if self.adviser is None:
+            return read_prior(self.proposer.readings, self.task, ids, self.kb)
+        entries = [(concept_id, self.entries[key]) for key, concept_id in ids.items()]
+        return self.adviser.prior(entries, self.kb, {item.name: self._passages_about(item) for item in self.task})
+
+    def _passages_about(self, item: TaskClass) -> list[Passage]:
+        """Retrieved passages that name the class, best first."""
+        hits = self.index.search(" ".join(item.wordings), max(len(self.passages), 1))
+        retrieved = (self.passages.get(hit.passage.id) for hit in hits)
+        return [p for p in retrieved if p is not None and item.is_named_in(f"{p.title} {p.text}")]
+
     def _concept(self, entry: KbEntry, cited: list[Proposal]) -> Concept:
-        found = self.linker.link(entry.name, k=1, threshold=_LINK_THRESHOLD)
+        found = self.linker.link(entry.name, k=1, threshold=_LINK_THRESHOLD) if cited[0].entry_id else []
         linked = self.kb[found[0].id] if found else None
         best = sorted(cited, key=_worth)[: self.max_evidence]
         return Concept(

@@ -20,14 +20,23 @@ from knobo.knowledge.text import tokenize
 _NAME = re.compile(r"[^\W_][\w\s\-'’,.%/()]*")
 _LONGEST_NAME = 60  # characters
 _MOST_WORDS = 8
+_LONGEST_SENTENCE = 1000  # characters
+_MARKUP = re.compile(r"</?(?!(?:i|b|u|em|strong|su[bp])>)[a-z][^>]*>|<[|!]|```|[{}]|https?://|javascript:")
+_ORDERS = re.compile(
+    r"\b(?:ignore|disregard|forget|override)\b[^.]{0,60}\b(?:instructions?|prompts?|rules|filters?|previous)\b"
+    r"|\b(?:system|assistant|developer|user) ?(?:prompt|message)?:|\bas an ai\b|\bpassage_id\b|\[/?inst\]"
+    r"|(?<!we )(?<!they )(?<!authors )(?<!to )\b(?:add|accept|output|return|propose)\b"
+    r"[^.]{0,30}\b(?:concepts?|candidates?)\b"
+)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a proposal passes a filter, and why not."""
+    """Whether a proposal passes a filter, and why not; ``same_as`` is what a judge holds to be the same finding."""
 
     ok: bool
     reason: str = ""
+    same_as: str = ""
 
 
 @dataclass
@@ -46,6 +55,8 @@ class FilterContext:
         Comparable words of every accepted name, and that name.
     accepted_cuis : dict of str to str
         UMLS identifiers of the accepted concepts, and their names.
+    ids : dict of str to str
+        Ids of the accepted concepts, and their names.
     """
 
     classes: Sequence[TaskClass]
@@ -54,10 +65,11 @@ class FilterContext:
     passages: Mapping[str, Passage]
     accepted: dict[str, str] = field(default_factory=dict)
     accepted_cuis: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
 
     def accept(self, name: str, cui: str | None) -> None:
         """Remember an accepted concept."""
-        self.accepted[same_words(name)] = name
+        self.accepted[same_words(name)] = self.ids[slug(name)] = name
         if cui is not None:
             self.accepted_cuis[cui] = name
 
@@ -68,6 +80,7 @@ class FilterContext:
 
 Filter = Callable[[Proposal, FilterContext], Verdict]
 _PASS = Verdict(True)
+NOT_ENTAILED = Verdict(False, "not entailed by its sentence, says the model")
 
 
 def is_well_formed(proposal: Proposal, context: FilterContext) -> Verdict:
@@ -121,15 +134,35 @@ def is_cited(proposal: Proposal, context: FilterContext) -> Verdict:
 
 
 def is_new(proposal: Proposal, context: FilterContext) -> Verdict:
-    """No accepted concept has the same words or the same CUI."""
-    other = context.accepted.get(same_words(proposal.name))
+    """No accepted concept has the same words, the same id or the same CUI."""
+    other = context.accepted.get(same_words(proposal.name)) or context.ids.get(slug(proposal.name))
     entry = context.entry(proposal)
     if other is None and entry is not None and entry.cui is not None:
         other = context.accepted_cuis.get(entry.cui)
     return _PASS if other is None else Verdict(False, f"the same as {other}")
 
 
+def is_prose(proposal: Proposal, context: FilterContext) -> Verdict:
+    """The sentence is written for a reader: not endless, no markup or code, and no order to a model in its passage.
+
+    A net for what a model may be talked into; the guard is that the sentence and the words of the finding are there.
+    """
+    if len(proposal.sentence) > _LONGEST_SENTENCE:
+        return Verdict(False, "the sentence is too long to be checked")
+    if _MARKUP.search(proposal.sentence.lower()):
+        return Verdict(False, "the sentence is markup, not prose")
+    if gives_orders(context.passages[proposal.passage_id]):
+        return Verdict(False, "the passage gives orders to a model")
+    return _PASS
+
+
+def gives_orders(passage: Passage) -> bool:
+    """Whether a passage addresses a model: tells it to ignore, to accept, or plays a part of a conversation."""
+    return _ORDERS.search(f"{passage.title}\n{passage.text}".lower()) is not None
+
+
 FILTERS: tuple[Filter, ...] = (is_well_formed, names_no_class, is_visible, is_cited, is_new)
+MODEL_FILTERS: tuple[Filter, ...] = (is_well_formed, names_no_class, is_visible, is_cited, is_prose, is_new)
 
 
 def judge(proposal: Proposal, context: FilterContext, filters: Sequence[Filter] = FILTERS) -> Verdict:
@@ -142,5 +175,6 @@ def judge(proposal: Proposal, context: FilterContext, filters: Sequence[Filter] 
 
 
 def same_words(name: str) -> str:
-    """Words of a name without order, endings, spelling or small words."""
-    return " ".join(sorted(token.stem for token in tokenize(name) if token.lower.isalnum() and len(token.lower) > 1))
+    """Words of a name without order, endings, spelling, the article "a" or a genitive's "s"."""
+    words = (token for token in tokenize(name) if token.lower.isalnum() and token.lower not in ("a", "s"))
+    return " ".join(sorted(token.stem for token in words))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from knobo.knowledge.corpus import Passage
 from knobo.knowledge.kb import KnowledgeBase
@@ -29,6 +30,8 @@ class Proposal:
         True when the sentence uses the preferred name.
     entry_id : str or None
         Entry of the knowledge base that was found; None when a proposer knows none.
+    article : {"", "a", "an"}
+        What a question puts before the name, where no entry says it.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Proposal:
     polarity: Polarity = "asserted"
     by_name: bool = True
     entry_id: str | None = None
+    article: Literal["", "a", "an"] = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,36 @@
+"""Tables and progress on the terminal, shared by the commands."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+out_console = Console()
+error_console = Console(stderr=True)
+
+
+def interactive() -> bool:
+    """Whether someone watches: then progress bars are shown."""
+    return sys.stderr.isatty()
+
+
+def print_frame(frame: pd.DataFrame, title: str) -> None:
+    """Print a table."""
+    table = Table(title=title, title_justify="left")
+    for name, column in frame.items():
+        table.add_column(str(name), justify="right" if column.dtype.kind in "fi" else "left", overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
+    out_console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,50 @@
+"""`knobo bank`: compare two banks, check one against its corpus."""
+
+import pytest
+from typer.testing import CliRunner
+
+from knobo.bank import load_bank
+from knobo.cli import app
+from knobo.errors import InputError
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+@pytest.fixture(scope="module")
+def smaller(tmp_path_factory):
+    bank = load_bank("chest-xray")
+    kept = [name for name in bank.ids if name != "cardiomegaly"]
+    path = tmp_path_factory.mktemp("bank") / "smaller.json"
+    bank.subset(kept).to_json(path)
+    return path
+
+
+def test_diff_names_what_is_gone(smaller):
+    text = run("bank", "diff", "chest-xray", smaller)
+    assert "cardiomegaly" in text
+    assert "in the first only" in text
+    assert "+ → unknown" in text
+
+
+def test_a_bank_does_not_differ_from_itself():
+    assert "Same concepts, same prior signs" in run("bank", "diff", "chest-xray", "chest-xray")
+
+
+@pytest.mark.parametrize("name", ["chest-xray", "skin-lesion"])
+def test_the_shipped_banks_are_valid(name):
+    assert "stand in their passages" in run("bank", "validate", name, "--corpus", name)
+
+
+def test_another_corpus_is_noticed():
+    with pytest.raises(InputError, match=r"cited sentences do not stand in their passage.*Is this the corpus"):
+        run("bank", "validate", "chest-xray", "--corpus", "skin-lesion")
+
+
+def test_a_price_that_is_none_is_named(tmp_path):
+    arguments = ("--corpus", "chest-xray", "--llm", "m", "--cache", tmp_path, "--price", "cheap")
+    with pytest.raises(InputError, match=r"--price must be two numbers such as 0\.15,0\.60, got 'cheap'"):
+        run("bank", "build", "pneumonia", *arguments)
