@@ -162,6 +162,40 @@ class ConceptBank(_Record):
             concepts=chosen, classes=self.classes, modality=self.modality, prior=prior, provenance=self.provenance
         )
 
+    def search(self, words: str) -> list[Concept]:
+        """Concepts whose name or a synonym holds these words, upper and lower case and hyphens alike."""
+        wanted = slug(words)
+        return [c for c in self.concepts if any(wanted in slug(wording) for wording in (c.name, *c.synonyms))]
+
+    def merge(self, *others: ConceptBank) -> ConceptBank:
+        """Return the union with other banks of the same modality.
+
+        A concept that stands in several banks keeps the wording of the first and the evidence of all. A prior sign
+        that the banks agree on keeps its largest confidence; where they contradict each other nothing is known, and
+        the pair is left out.
+
+        Raises
+        ------
+        InputError
+            If the modalities differ.
+        """
+        banks = (self, *others)
+        if len({bank.modality for bank in banks}) > 1:
+            names = ", ".join(repr(bank.modality) for bank in banks)
+            raise InputError(f"Only banks of one modality can be merged, got {names}.")
+        concepts: dict[str, Concept] = {}
+        for concept in (concept for bank in banks for concept in bank):
+            known = concepts.setdefault(concept.id, concept)
+            evidence = tuple(dict.fromkeys((*known.evidence, *concept.evidence)))
+            concepts[concept.id] = known.model_copy(update={"evidence": evidence})
+        return ConceptBank(
+            concepts=tuple(concepts.values()),
+            classes=tuple(dict.fromkeys(name for bank in banks for name in bank.classes)),
+            modality=self.modality,
+            prior=_agreed(sign for bank in banks for sign in bank.prior),
+            provenance={"merged_from": [bank.provenance for bank in banks]},
+        )
+
     def prior_matrix(self, classes: Sequence[Any] | NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Signs and confidences of the parameter prior.
 
@@ -275,6 +309,20 @@ def load_bank(name: str | Path) -> ConceptBank:
 def slug(text: str) -> str:
     """Lower-case words of ``text`` joined by hyphens, as concept ids are written."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _agreed(signs: Iterable[PriorSign]) -> tuple[PriorSign, ...]:
+    """One sign for each class and concept: of equal ones the most confident, of contradictory ones none."""
+    best: dict[tuple[str, str], PriorSign] = {}
+    contradicted = set()
+    for sign in signs:
+        pair = (slug(sign.class_name), sign.concept_id)
+        known = best.setdefault(pair, sign)
+        if known.sign != sign.sign:
+            contradicted.add(pair)
+        elif sign.confidence > known.confidence:
+            best[pair] = sign
+    return tuple(sign for pair, sign in best.items() if pair not in contradicted)
 
 
 def _some(items: Sequence[str], most: int = 12) -> str:

@@ -96,6 +96,23 @@ def bank_diff(before: Bank, after: Bank) -> None:
         print_frame(changes, f"{len(changes)} differences")
 
 
+@bank_app.command("merge")
+def bank_merge(
+    banks: Annotated[list[str], typer.Argument(help="Two or more banks of one modality; the first one's words win.")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write.")],
+) -> None:
+    """Join banks: all concepts, all evidence, the prior signs that they do not contradict each other on.
+
+    Example: `knobo bank merge mine.json chest-xray --out joined.json`
+    """
+    from knobo.bank import load_bank
+
+    first, *others = (load_bank(bank) for bank in banks)
+    joined = first.merge(*others)
+    joined.to_json(out)
+    out_console.print(f"{len(joined)} concepts, {len(joined.prior)} prior signs: {out}", soft_wrap=True)
+
+
 @bank_app.command("validate")
 def bank_validate(
     bank: Bank,

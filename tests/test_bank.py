@@ -118,3 +118,35 @@ def test_loading_by_path_or_shipped_name(bank, tmp_path):
 @pytest.mark.parametrize(("text", "expected"), [("Blue-white veil", "blue-white-veil"), ("  a: b_c ", "a-b-c")])
 def test_slugs(text, expected):
     assert slug(text) == expected
+
+
+def test_merged_banks_hold_the_union_and_drop_contradictions(six_concepts):
+    first = six_concepts.subset(["pleural-effusion", "consolidation"])
+    other = PriorSign(class_name="pneumonia", concept_id="consolidation", sign=-1, confidence=0.4)
+    surer = PriorSign(class_name="heart failure", concept_id="cardiomegaly", sign=1, confidence=1.0)
+    second = six_concepts.model_copy(update={"prior": (other, surer)})
+    merged = first.merge(second)
+    assert merged.ids == ("pleural-effusion", "consolidation", "cardiomegaly", "nodule", "atelectasis", "pneumothorax")
+    assert {(s.class_name, s.concept_id): s.confidence for s in merged.prior} == {
+        ("normal", "pleural-effusion"): 0.5,
+        ("heart failure", "cardiomegaly"): 1.0,
+    }
+    assert len(merged["consolidation"].evidence) == 1
+
+
+def test_merging_with_itself_changes_nothing_but_the_provenance(six_concepts):
+    merged = six_concepts.merge(six_concepts)
+    assert merged.concepts == six_concepts.concepts
+    assert merged.prior == six_concepts.prior
+
+
+def test_banks_of_two_modalities_cannot_be_merged(six_concepts):
+    skin = six_concepts.model_copy(update={"modality": "skin-lesion"})
+    with pytest.raises(InputError, match="one modality can be merged, got 'chest-xray', 'skin-lesion'"):
+        six_concepts.merge(skin)
+
+
+def test_search_finds_names_and_synonyms():
+    bank = load_bank("chest-xray")
+    assert "cardiomegaly" in [concept.id for concept in bank.search("Enlarged-heart")]
+    assert bank.search("no such finding") == []

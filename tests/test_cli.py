@@ -16,6 +16,7 @@ COMMANDS = [
     ["bank", "build"],
     ["bank", "show"],
     ["bank", "diff"],
+    ["bank", "merge"],
     ["bank", "validate"],
     ["corpus", "list"],
     ["corpus", "get"],

@@ -39,6 +39,14 @@ def test_the_shipped_banks_are_valid(name):
     assert "stand in their passages" in run("bank", "validate", name, "--corpus", name)
 
 
+def test_merging_gives_back_what_one_bank_lacks(smaller, tmp_path):
+    run("bank", "merge", smaller, "chest-xray", "--out", tmp_path / "joined.json")
+    joined, whole = load_bank(tmp_path / "joined.json"), load_bank("chest-xray")
+    assert set(joined.ids) == set(whole.ids)
+    signs = ({(s.class_name, s.concept_id, s.sign) for s in bank.prior} for bank in (joined, whole))
+    assert next(signs) == next(signs)
+
+
 def test_another_corpus_is_noticed():
     with pytest.raises(InputError, match=r"cited sentences do not stand in their passage.*Is this the corpus"):
         run("bank", "validate", "chest-xray", "--corpus", "skin-lesion")
