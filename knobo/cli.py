@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from knobo.cli_bank import bank_app
 from knobo.cli_corpus import corpus_app
@@ -51,7 +52,7 @@ def main() -> None:
     try:
         app()
     except KnoboError as error:
-        error_console.print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
+        error_console.print(Text("Error:", style="bold red"), error, soft_wrap=True)
         sys.exit(1)
 
 
@@ -147,7 +148,7 @@ def predict(
     frame.insert(0, "prediction", clf.classes_[proba.argmax(axis=1)])
     frame.insert(0, "image", [str(path) for path in paths])
     if out is None:
-        print_frame(frame, "Predictions")
+        print_frame(frame.assign(image=[path.name for path in paths]), "Predictions")
     else:
         out_console.print(f"{len(frame)} predictions: {write_text(out, frame.to_csv(index=False))}", soft_wrap=True)
 

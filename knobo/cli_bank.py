@@ -71,11 +71,11 @@ def bank_show(
         print_frame(frame, f"{len(loaded)} concepts")
         return
     found = loaded[concept]
-    out_console.print(f"[bold]{found.name}[/]  {found.cui or 'no CUI'}  {found.question}")
+    out_console.print(f"{found.name}  {found.cui or 'no CUI'}  {found.question}")
     if found.synonyms:
-        out_console.print(f"Also: {', '.join(found.synonyms)}", highlight=False)
+        out_console.print(f"Also: {', '.join(found.synonyms)}")
     for evidence in found.evidence:
-        out_console.print(f"  “{evidence.sentence}”\n    {evidence.source} ({evidence.passage_id})", highlight=False)
+        out_console.print(f"  “{evidence.sentence}”\n    {evidence.source} ({evidence.passage_id})")
     for sign in loaded.prior:
         if sign.concept_id == concept:
             out_console.print(f"  {'+' if sign.sign > 0 else '−'} {sign.class_name} (confidence {sign.confidence:.2f})")

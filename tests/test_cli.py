@@ -89,6 +89,7 @@ def test_fit_writes_a_model_and_what_it_measured(fitted):
     assert len(pd.read_csv(out / "predictions.csv")) == 60
     assert pd.read_csv(out / "concepts.csv")["kept"].any()
     assert "balanced_accuracy" in text
+    assert "auroc[normal]" in text
 
 
 def test_fit_reads_reports_with_a_bank(phantoms, tmp_path):
@@ -100,7 +101,9 @@ def test_fit_reads_reports_with_a_bank(phantoms, tmp_path):
 def test_predict_prints_and_writes(fitted, phantoms, tmp_path):
     model = fitted[0] / "model"
     image = next((phantoms / "B").rglob("*.png"))
-    assert "prediction" in run("predict", model, image)
+    printed = run("predict", model, image)
+    assert "prediction" in printed
+    assert "p[" in printed
     run("predict", model, phantoms / "B" / "manifest.csv", "--out", tmp_path / "p.csv")
     frame = pd.read_csv(tmp_path / "p.csv")
     assert frame.filter(like="p[").sum(axis=1).to_numpy() == pytest.approx(1)
