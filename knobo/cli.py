@@ -148,7 +148,9 @@ def predict(
     frame.insert(0, "prediction", clf.classes_[proba.argmax(axis=1)])
     frame.insert(0, "image", [str(path) for path in paths])
     if out is None:
-        print_frame(frame.assign(image=[path.name for path in paths]), "Predictions")
+        shown = pd.DataFrame({"image": [path.name for path in paths], "prediction": frame["prediction"]})
+        shown["probabilities"] = [_ranked(row, clf.classes_) for row in proba]
+        print_frame(shown, "Predictions")
     else:
         out_console.print(f"{len(frame)} predictions: {write_text(out, frame.to_csv(index=False))}", soft_wrap=True)
 
@@ -256,6 +258,11 @@ def phantom(
     make = make_chest_xrays if modality is Modality.chest else make_skin_lesions
     data = make(n, size=size, hospital=hospital, random_state=seed, progress=interactive())
     out_console.print(f"{n} synthetic images: {write_phantom(data, out)}", soft_wrap=True)
+
+
+def _ranked(probabilities: np.ndarray[Any, Any], classes: np.ndarray[Any, Any]) -> str:
+    """Likeliest class first."""
+    return ", ".join(f"{classes[k]} {probabilities[k]:.2f}" for k in (-probabilities).argsort(kind="stable"))
 
 
 def _image_paths(images: list[Path], column: str) -> list[Path]:
