@@ -9,12 +9,13 @@ from knobo.knowledge import KnowledgeBase, build_bank, read_corpus
 from knobo.knowledge.classes import resolve_classes
 from knobo.storage import shipped_path
 
+DISEASES = (
+    "normal pneumonia heart_failure copd lung_cancer tuberculosis covid_19 lung_abscess lung_metastases lymphoma "
+    "mesothelioma sarcoidosis pulmonary_fibrosis asbestosis silicosis asthma cystic_fibrosis pulmonary_embolism "
+    "pulmonary_hypertension ards"
+)
 CLASSES = {
-    "chest-xray": tuple(
-        "normal pneumonia heart_failure copd lung_cancer tuberculosis covid_19 lung_abscess lung_metastases lymphoma "
-        "mesothelioma sarcoidosis pulmonary_fibrosis asbestosis silicosis asthma cystic_fibrosis pulmonary_embolism "
-        "pulmonary_hypertension ards".split()
-    ),
+    "chest-xray": tuple(DISEASES.split()),
     "skin-lesion": ("common_nevus", "atypical_nevus", "melanoma", "basal_cell_carcinoma"),
 }
 PHANTOM = {
