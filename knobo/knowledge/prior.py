@@ -93,10 +93,12 @@ def _compares(sentence: SentenceReading, classes: Sequence[TaskClass], kb: Knowl
 
 
 def _subject(diseases: frozenset[str], classes: Sequence[TaskClass], kb: KnowledgeBase) -> _Subject | None:
-    """The one class that all these diseases are, or are kinds of."""
+    """The one class that all these diseases are, or are kinds of; of two that fit, the narrower ("COVID-19")."""
     if not diseases:
         return None
-    fitting = [item.entry_id for item in classes if all(item.entry_id in kb.broader(disease) for disease in diseases)]
+    task = [item.entry_id for item in classes]
+    fitting = [item for item in task if all(item in kb.broader(disease) for disease in diseases)]
+    fitting = [item for item in fitting if not any(item in kb.broader(other) for other in fitting if other != item)]
     return _Subject(fitting[0], whole=fitting[0] in diseases) if len(fitting) == 1 else None
 
 

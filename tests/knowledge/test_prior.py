@@ -93,3 +93,11 @@ def test_each_sign_cites_its_sentence():
     (evidence,) = sign.evidence
     assert evidence.sentence == "Cardiomegaly is a sign of heart failure."
     assert (evidence.passage_id, evidence.source, evidence.year, evidence.verified) == ("p:0", "Book", 2020, True)
+
+
+def test_a_kind_of_a_class_that_is_a_class_itself_keeps_its_signs():
+    classes, kb = resolve_classes(["pneumonia", "covid_19"], KnowledgeBase.read())
+    text = "In COVID-19 pleural effusion is absent. In pneumonia pleural effusion is common."
+    reading = ExtractiveProposer(kb, modality="chest-xray").read(Passage("p:0", "Book", "T", text, year=2020))
+    found = read_prior([reading], classes, {"knobo:pleural-effusion": "pleural-effusion"}, kb)
+    assert [(s.class_name, s.sign) for s in found] == [("pneumonia", 1), ("covid_19", -1)]

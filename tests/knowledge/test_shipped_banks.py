@@ -9,8 +9,13 @@ from knobo.knowledge import KnowledgeBase, build_bank, read_corpus
 from knobo.knowledge.classes import resolve_classes
 from knobo.storage import shipped_path
 
+DISEASES = (
+    "normal pneumonia heart_failure copd lung_cancer tuberculosis covid_19 lung_abscess lung_metastases lymphoma "
+    "mesothelioma sarcoidosis pulmonary_fibrosis asbestosis silicosis asthma cystic_fibrosis pulmonary_embolism "
+    "pulmonary_hypertension ards"
+)
 CLASSES = {
-    "chest-xray": ("normal", "pneumonia", "heart_failure", "copd", "lung_cancer"),
+    "chest-xray": tuple(DISEASES.split()),
     "skin-lesion": ("common_nevus", "atypical_nevus", "melanoma", "basal_cell_carcinoma"),
 }
 PHANTOM = {
@@ -75,6 +80,12 @@ def test_every_class_has_signs_of_both_kinds(bank):
         ("chest-xray", "copd", "hyperinflation", 1),
         ("chest-xray", "copd", "cardiomegaly", -1),
         ("chest-xray", "lung_cancer", "spiculated-margin", 1),
+        ("chest-xray", "tuberculosis", "cavitation", 1),
+        ("chest-xray", "covid_19", "ground-glass-opacity", 1),
+        ("chest-xray", "covid_19", "cavitation", -1),
+        ("chest-xray", "sarcoidosis", "bilateral-hilar-lymphadenopathy", 1),
+        ("chest-xray", "pulmonary_fibrosis", "honeycombing", 1),
+        ("chest-xray", "ards", "cardiomegaly", -1),
         ("chest-xray", "heart_failure", "pacemaker", 0),
         ("skin-lesion", "melanoma", "blue-white-veil", 1),
         ("skin-lesion", "common_nevus", "blue-white-veil", -1),
