@@ -224,6 +224,7 @@ def test_a_spent_budget_stops_with_a_message_and_a_rerun_goes_on(linker, tmp_pat
         whole, _ = over_the_wire(server, tmp_path / "other", linker, 60)
         n_whole = server.n_calls
         server.reset()
+        server.default = ("scripted", scripted_model.answer)
         with pytest.raises(BudgetError, match=r"stopped with \d+ concepts accepted.*larger budget.*not asked again"):
             over_the_wire(server, tmp_path / "cache", linker, 60, budget=Budget(calls=6))
         assert server.n_calls == 6
