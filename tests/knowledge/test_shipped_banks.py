@@ -16,7 +16,16 @@ DISEASES = (
 )
 CLASSES = {
     "chest-xray": tuple(DISEASES.split()),
-    "skin-lesion": ("common_nevus", "atypical_nevus", "melanoma", "basal_cell_carcinoma"),
+    "skin-lesion": (
+        "common_nevus",
+        "atypical_nevus",
+        "melanoma",
+        "basal_cell_carcinoma",
+        "actinic_keratosis_or_bowen_disease",
+        "benign_keratosis",
+        "dermatofibroma",
+        "vascular_lesion",
+    ),
 }
 PHANTOM = {
     "chest-xray": "cardiomegaly pleural-effusion consolidation pneumothorax pulmonary-nodule hyperinflation "
@@ -93,6 +102,14 @@ def test_every_class_has_signs_of_both_kinds(bank):
         ("skin-lesion", "atypical_nevus", "atypical-pigment-network", 1),
         ("skin-lesion", "basal_cell_carcinoma", "arborising-vessels", 1),
         ("skin-lesion", "basal_cell_carcinoma", "pigment-network", -1),
+        ("skin-lesion", "actinic_keratosis_or_bowen_disease", "glomerular-vessels", 1),
+        ("skin-lesion", "actinic_keratosis_or_bowen_disease", "scale", 1),
+        ("skin-lesion", "benign_keratosis", "milia-like-cysts", 1),
+        ("skin-lesion", "benign_keratosis", "blue-white-veil", -1),
+        ("skin-lesion", "dermatofibroma", "central-white-patch", 1),
+        ("skin-lesion", "dermatofibroma", "streaks", -1),
+        ("skin-lesion", "vascular_lesion", "lacunae", 1),
+        ("skin-lesion", "vascular_lesion", "pigment-network", -1),
     ],
 )
 def test_signs_that_every_textbook_states(name, label, concept, sign):
