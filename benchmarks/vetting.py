@@ -6,7 +6,7 @@ The model is scripted (tests/knowledge/scripted_model.py, so the test extra is n
 knows each verdict beforehand. Agreement of verdicts therefore shows only that batching and parsing lose nothing; how
 often a real model changes its mind when it sees 50 candidates instead of one is not measured here. The "sloppy" model
 knows the same, but wraps its JSON in talk, mixes the order, leaves every seventh candidate of a batch out and adds one
-that was not asked for. Tokens are characters / 4.
+that was not asked for. Tokens are characters / 4; a reply is cut at the 4,096 tokens that knobo asks for at most.
 
 Four fifths of the candidates are visible, one in twenty is not borne out by its sentence, and two in ten are twins that
 mean the same. The sequential ways stand for the KnoBo study's generator as issue 3 describes it, with prompts
@@ -36,6 +36,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,24 @@ def sloppy(user):
     return f"Here are my verdicts:\n```json\n{json.dumps({'verdicts': verdicts}, indent=1)}\n```\nAnything else?"
 
 
+class Limited(scripted_model.ScriptedHandler):
+    """Cuts a reply at the longest that the request allows, as real servers do."""
+
+    def do_scripted(self, body, text, reply):
+        content, longest = reply(text), 4 * body["max_tokens"]
+        sent = sum(len(message["content"]) for message in body["messages"])
+        whole, content = len(content) <= longest, content[:longest]
+        self.reply(content, text, finish="stop" if whole else "length", n_prompt=sent // 4, n_reply=len(content) // 4)
+
+
+@contextmanager
+def serve(reply):
+    """A scripted server that answers by ``reply``."""
+    with scripted_model.serve(reply) as server:
+        server.RequestHandlerClass = Limited
+        yield server
+
+
 # ---- the ways
 
 
@@ -180,16 +199,18 @@ WAYS = {"batched": batched, "one by one": one_by_one, "two calls each": by_two_c
 
 
 def candidates(n, seed=0):
-    """Proposals in random order, twins included."""
-    numbers = random.Random(seed).sample(range(len(CODES)), n)
+    """Proposals in a random order in which twins lie near each other, as those of one passage do."""
+    rng = random.Random(seed)
+    numbers = sorted(range(n), key=lambda i: i + rng.uniform(0, 20))
     return [Proposal(name_of(i), name_of(i), f"p:{i}", f"The {name_of(i)} is seen in pneumonia.") for i in numbers]
 
 
 def make_corpus():
-    """One passage for each name; it states that and the next one."""
+    """One passage for each name; it states that and two others."""
     diseases, passages = list(CLASSES.values()), []
     for i in range(len(CODES)):
-        text = f"In {diseases[i % 5]} the {name_of(i)} is seen with the {name_of((i + 1) % len(CODES))}. "
+        one, two = (name_of((i + step) % len(CODES)) for step in (1, 57))
+        text = f"In {diseases[i % 5]} the {name_of(i)} is seen with the {one} and the {two}. "
         passages.append(Passage(f"p:{i}", "synthetic", "T", text + "It is described. " * 40))
     return passages
 
@@ -233,7 +254,7 @@ def show_verdicts(n):
     proposals, results = candidates(n), {}
     for label, reply in (("careful", answer), ("sloppy", sloppy)):
         for way, judged in WAYS.items():
-            with scripted_model.serve(reply) as server:
+            with serve(reply) as server:
                 found = judged(LanguageModel("scripted", base_url=server.url), proposals)
                 results[label, way] = (found, server.n_calls, server.tokens)
     truth = results["careful", "one by one"][0]
@@ -266,9 +287,8 @@ def show_groundability(n_concepts, n_reports=100, seed=0):
     for share in np.geomspace(0.005, 0.6, n_concepts):
         answers = (rng.random(n_reports) < share).tolist()
         rows.append((share, *read_until_sure(answers, n_reports), 10 <= sum(answers) <= n_reports - 10))
-    print(
-        f'\nGroundability of {n_concepts} concepts on {n_reports} reports each\nshare of "yes"  concepts  answers read  kept'
-    )
+    print(f"\nGroundability of {n_concepts} concepts on {n_reports} reports each")
+    print('share of "yes"  concepts  answers read  kept')
     for low, high in ((0, 0.05), (0.05, 0.2), (0.2, 1.0), (0, 1.0)):
         part = [row for row in rows if low <= row[0] < high]
         n_kept = sum(row[1] for row in part)
@@ -287,15 +307,15 @@ def show_bank(n_concepts, delay):
     print(f"\nA bank of {n_concepts} concepts")
     linker = ConceptLinker.load("open", engine="knobo")
     with tempfile.TemporaryDirectory() as scratch:
-        with scripted_model.serve(answer) as server:
+        with serve(answer) as server:
             (bank, model), seconds = timed(build_batched, server, n_concepts, f"{scratch}/a", linker)
             kinds = Counter(scripted_model.kind_of(text) for text in server.calls.elements())
             calls, tokens, longest = server.n_calls, server.tokens, model.ledger.to_frame()["completion_tokens"].max()
             again, _ = build_batched(server, n_concepts, f"{scratch}/a", linker)
             n_rerun = server.n_calls - calls
-        with scripted_model.serve(lambda user: time.sleep(delay) or answer(user)) as server:
+        with serve(lambda user: time.sleep(delay) or answer(user)) as server:
             _, slower = timed(build_batched, server, n_concepts, f"{scratch}/b", linker)
-    with scripted_model.serve(answer) as server:
+    with serve(answer) as server:
         model = LanguageModel("scripted", base_url=server.url)
         (accepted, n_judged), _ = timed(build_one_at_a_time, model, make_corpus(), n_concepts)
         there, there_tokens = server.n_calls, server.tokens
@@ -306,9 +326,7 @@ def show_bank(n_concepts, delay):
     )
     for way, n, n_calls, chain, n_tokens in rows:
         print(f"{way:14s} {n:8d} {n_calls:6d} {chain:9.0f} {n_calls / n:16.2f} {n_tokens:8d} {n_tokens / n:17.0f}")
-    print(
-        f"knobo's calls: {dict(kinds)}; longest reply {longest} tokens; rerun: {n_rerun} calls, same bank: {again == bank}"
-    )
+    print(f"knobo's calls: {dict(kinds)}; longest reply {longest} tokens; rerun: {n_rerun}; same: {again == bank}")
     print(f"one at a time: {there - 2 * n_judged} calls of proposals and 2 for each of {n_judged} candidates")
     common = {same_words(concept.name) for concept in bank} & {same_words(name) for name in accepted}
     print(f"{len(common)} concepts are in both banks")
@@ -320,6 +338,8 @@ def main():
     parser.add_argument("--concepts", type=int, default=150)
     parser.add_argument("--delay", type=float, default=0.5, help="seconds")
     args = parser.parse_args()
+    if not 1 <= args.candidates <= len(CODES):
+        parser.error(f"--candidates must be 1 to {len(CODES)}")
     os.environ["NO_PROXY"] = "127.0.0.1"
     show_verdicts(args.candidates)
     show_groundability(args.concepts)
