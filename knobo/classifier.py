@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from knobo._validation import check_fitted, check_labels, knobo_errors
-from knobo.bank import ConceptBank, load_bank, slug
+from knobo._validation import check_fitted, check_labels
+from knobo.bank import ConceptBank
 from knobo.encoders import Encoder, load_encoder
 from knobo.errors import FormatError, InputError, InputTypeError
 from knobo.explain import Explanation
-from knobo.grounding import ConceptScorer, annotate_reports
+from knobo.grounding import ConceptScorer, as_bank, concept_answers
 from knobo.heads import ConceptHead, ConceptHeadCV
 from knobo.storage import atomic_path, read_arrays, read_json, write_arrays, write_json
 
@@ -259,62 +259,13 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
             self.scorer_ = self.scorer.estimator
             check_fitted(self.scorer_, "coef_")
             self.concept_quality_ = self.scorer_.quality_
-            bank = _load_bank(self.bank, self.scorer_.get_feature_names_out())
+            bank = as_bank(self.bank, self.scorer_.get_feature_names_out())
             return bank, np.asarray(self.scorer_.transform(embeddings))
         bank, answers = concept_answers(len(embeddings), self.bank, concepts, reports)
         self.scorer_ = clone(self.scorer) if self.scorer is not None else ConceptScorer(progress=self.progress)
         activations = np.asarray(self.scorer_.fit_transform(embeddings, answers, groups=groups))
         self.concept_quality_ = self.scorer_.quality_
         return bank, activations
-
-
-def concept_answers(
-    n: int,
-    bank: ConceptBank | str | Path | None,
-    concepts: pd.DataFrame | None,
-    reports: Sequence[str | None] | None,
-) -> tuple[ConceptBank, pd.DataFrame]:
-    """Bring an expert's answers and the reports' into one table.
-
-    Parameters
-    ----------
-    n : int
-        Number of images.
-    bank : ConceptBank, str, Path or None
-        ``None`` makes a bank from the columns of ``concepts``.
-    concepts : DataFrame of shape (n, any), optional
-        Answers 1, 0 or NaN; the columns are concept ids or names.
-    reports : sequence of str of length n, optional
-        They fill the expert's gaps.
-
-    Returns
-    -------
-    bank : ConceptBank
-    answers : DataFrame of shape (n, m)
-        Columns are ids of those concepts that anybody speaks of.
-
-    Raises
-    ------
-    InputError
-        If nobody answers, the lengths differ, or a column is no concept of the bank.
-    """
-    if concepts is None and reports is None:
-        raise InputError(
-            "There are no concept answers to learn from: pass reports=, or concepts=, or give the classifier a "
-            "fitted scorer as scorer=FrozenEstimator(scorer)."
-        )
-    for what, given in (("rows of concept answers", concepts), ("reports", reports)):
-        if given is not None and len(given) != n:
-            raise InputError(f"There are {n} images but {len(given)} {what}; pass one an image.")
-    loaded = _load_bank(bank, () if concepts is None else concepts.columns)
-    if reports is not None:
-        answers = annotate_reports(reports, loaded)
-    else:
-        answers = pd.DataFrame(np.nan, index=range(n), columns=list(loaded.ids))
-    if concepts is not None:
-        expert = _by_concept_id(concepts, loaded)
-        answers[list(expert.columns)] = expert.combine_first(answers[list(expert.columns)])
-    return loaded, answers.loc[:, answers.notna().any()]
 
 
 def load(path: str | Path, *, encoder: Encoder | str | None = None) -> ConceptBottleneckClassifier:
@@ -398,29 +349,6 @@ def _are_embeddings(X: Any) -> bool:
     if isinstance(X, pd.DataFrame):
         return True
     return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f"
-
-
-def _load_bank(bank: ConceptBank | str | Path | None, names: Iterable[Any]) -> ConceptBank:
-    if isinstance(bank, ConceptBank):
-        return bank
-    if bank is not None:
-        return load_bank(bank)
-    found = {slug(str(name)): str(name).replace("_", " ") for name in names}
-    if not found:
-        raise InputError("There is no bank to read the reports with: pass bank=, such as 'chest-xray'.")
-    return ConceptBank.from_names(found)
-
-
-def _by_concept_id(concepts: pd.DataFrame, bank: ConceptBank) -> pd.DataFrame:
-    unknown = [str(name) for name in concepts.columns if slug(str(name)) not in bank]
-    if unknown:
-        raise InputError(
-            f"The bank has no concept {unknown[0]!r} ({len(unknown)} unknown column(s) in all). "
-            f"It holds: {', '.join(bank.ids[:12])}{', …' if len(bank) > 12 else ''}."
-        )
-    with knobo_errors():
-        expert = concepts.astype(float).reset_index(drop=True)
-    return expert.rename(columns={name: slug(str(name)) for name in concepts.columns})
 
 
 def _plain_params(estimator: BaseEstimator, *, like: type[BaseEstimator]) -> dict[str, Any]:

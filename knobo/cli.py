@@ -94,10 +94,10 @@ def fit(
     """
     import numpy as np
 
-    from knobo.classifier import ConceptBottleneckClassifier, concept_answers
+    from knobo.classifier import ConceptBottleneckClassifier
     from knobo.comparison import cross_validate
     from knobo.encoders import load_encoder
-    from knobo.grounding import ConceptScorer
+    from knobo.grounding import ConceptScorer, concept_answers
     from knobo.images import concept_columns, read_manifest
 
     names = [name.strip() for name in concepts.split(",") if name.strip()]
