@@ -168,7 +168,7 @@ class ConceptBank(_Record):
         return [c for c in self.concepts if any(wanted in slug(wording) for wording in (c.name, *c.synonyms))]
 
     def merge(self, *others: ConceptBank) -> ConceptBank:
-        """Return the union with other banks of the same modality.
+        """Return the union with other banks of the same modality; a bank that states none fits any.
 
         A concept that stands in several banks keeps the wording of the first and the evidence of all. A prior sign
         that the banks agree on keeps its largest confidence; where they contradict each other nothing is known, and
@@ -180,9 +180,12 @@ class ConceptBank(_Record):
             If the modalities differ.
         """
         banks = (self, *others)
-        if len({bank.modality for bank in banks}) > 1:
-            names = ", ".join(repr(bank.modality) for bank in banks)
-            raise InputError(f"Only banks of one modality can be merged, got {names}.")
+        modalities = list(dict.fromkeys(bank.modality for bank in banks if bank.modality))
+        if len(modalities) > 1:
+            names = ", ".join(map(repr, modalities))
+            raise InputError(
+                f"Only banks of one modality can be merged, got {names}; merge those of each by themselves."
+            )
         concepts: dict[str, Concept] = {}
         for concept in (concept for bank in banks for concept in bank):
             known = concepts.setdefault(concept.id, concept)
@@ -191,7 +194,7 @@ class ConceptBank(_Record):
         return ConceptBank(
             concepts=tuple(concepts.values()),
             classes=tuple(dict.fromkeys(name for bank in banks for name in bank.classes)),
-            modality=self.modality,
+            modality=modalities[0] if modalities else "",
             prior=_agreed(sign for bank in banks for sign in bank.prior),
             provenance={"merged_from": [bank.provenance for bank in banks]},
         )

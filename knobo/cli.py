@@ -211,7 +211,7 @@ def shift(
     groups = None if group is None else (home.groups, away.groups)
     report = check_shift(clf, (home.paths, home.labels), (away.paths, away.labels), groups=groups, random_state=seed)
     frame = report.to_frame()
-    print_frame(frame.reset_index(), "In domain (id) and out of domain (ood), 95 % intervals")
+    _print_shift(frame, "In domain (id) and out of domain (ood), 95 % intervals below")
     if out is not None:
         out_console.print(f"Table: {write_text(out, frame.to_csv())}", soft_wrap=True)
 
@@ -294,6 +294,16 @@ def _save_cases(why: Any, paths: list[Path], folder: Path) -> None:
         plot_case(why[case], read_image(path), figure=figure)
         with atomic_path(folder / f"{case + 1:03d}-{path.stem}.png") as part:
             figure.savefig(part, dpi=120)
+
+
+def _print_shift(table: pd.DataFrame, title: str) -> None:
+    """One row a metric; each interval stands below its value, so that the table fits a terminal."""
+    shown = table[[]].copy()
+    for name in ("id", "ood", "average", "gap"):
+        sign = "+" if name == "gap" else ""
+        values = table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False, name=None)
+        shown[name] = [f"{value:{sign}.3f}\n{low:{sign}.3f}–{high:{sign}.3f}" for value, low, high in values]
+    print_frame(shown.reset_index(), title)
 
 
 def _print_metrics(table: pd.DataFrame, title: str) -> None:

@@ -146,6 +146,12 @@ def test_banks_of_two_modalities_cannot_be_merged(six_concepts):
         six_concepts.merge(skin)
 
 
+def test_a_bank_that_states_no_modality_fits_any(six_concepts):
+    unstated = six_concepts.model_copy(update={"modality": ""})
+    assert unstated.merge(six_concepts).modality == "chest-xray"
+    assert unstated.merge(unstated).modality == ""
+
+
 def test_search_finds_names_and_synonyms():
     bank = load_bank("chest-xray")
     assert "cardiomegaly" in [concept.id for concept in bank.search("Enlarged-heart")]

@@ -120,10 +120,13 @@ def test_explain_draws_each_case(fitted, phantoms, tmp_path):
 def test_shift_compares_two_manifests(fitted, phantoms, tmp_path):
     source, target = phantoms / "A" / "manifest.csv", phantoms / "B" / "manifest.csv"
     model = fitted[0] / "model"
-    run("shift", model, "--source", source, "--target", target, "--label", "label", "--out", tmp_path / "shift.csv")
+    out = tmp_path / "shift.csv"
+    text = run("shift", model, "--source", source, "--target", target, "--label", "label", "--out", out)
     table = pd.read_csv(tmp_path / "shift.csv").set_index("metric")
     row = table.loc["accuracy"]
     assert row["gap"] == pytest.approx(row["id"] - row["ood"])
+    assert f"{row['id']:.3f}" in text
+    assert f"{row['gap_low']:+.3f}–{row['gap_high']:+.3f}" in text
 
 
 def test_report_writes_one_page(fitted, phantoms, tmp_path):
