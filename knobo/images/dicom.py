@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,21 +47,23 @@ def read_dicom(path: Path, *, frame: int | None = None, window: Window | None = 
     -------
     ndarray of shape (H, W) or (H, W, 3), uint8
     """
-    dataset = _read(path, _PIXEL_TAGS)
-    try:
-        _require_image(dataset, path)
-        values = _decode(dataset, path, _frame_number(dataset, path, frame))
-        if dataset.get("SamplesPerPixel", 1) == 3:
-            return _colour(values, int(dataset.BitsStored))
-        if dataset.PhotometricInterpretation == "PALETTE COLOR":
-            return _palette(values, dataset)
-        return shades_of_grey(values, dataset, path, window)
-    except KnoboError:
-        raise
-    except Exception as error:  # pydicom raises whatever a broken field or table led to
-        raise FileError(
-            f"Cannot read {path}: its header is broken ({_brief(error)}). Open it in a viewer and save it as PNG."
-        ) from error
+    with _discreet(path):
+        dataset = _read(path, _PIXEL_TAGS)
+        try:
+            _require_image(dataset, path)
+            values = _decode(dataset, path, _frame_number(dataset, path, frame))
+            if dataset.get("SamplesPerPixel", 1) == 3:
+                return _colour(values, int(dataset.BitsStored))
+            if dataset.PhotometricInterpretation == "PALETTE COLOR":
+                return _palette(values, dataset)
+            return shades_of_grey(values, dataset, path, window)
+        except KnoboError:
+            raise
+        except Exception as error:  # pydicom raises whatever a broken field led to; its text could quote others
+            raise FileError(
+                f"Cannot read {path}: its header is broken ({type(error).__name__}). Open it in a viewer and save it "
+                "as PNG."
+            ) from None
 
 
 def dicom_tags(path: str | os.PathLike[str], names: Iterable[str]) -> dict[str, str]:
@@ -87,17 +90,20 @@ def dicom_tags(path: str | os.PathLike[str], names: Iterable[str]) -> dict[str, 
     MissingDependencyError
         If pydicom is not installed.
     """
-    _require_pydicom(Path(path))
+    with _discreet(Path(path)):
+        return _tags(Path(path), list(names))
+
+
+def _tags(path: Path, wanted: list[str]) -> dict[str, str]:
     from pydicom.datadict import keyword_dict, tag_for_keyword
     from pydicom.multival import MultiValue
 
-    wanted = list(names)
     for name in wanted:
         if tag_for_keyword(name) is None:
             close = get_close_matches(name, keyword_dict, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise InputError(f"{name!r} is no keyword of the DICOM dictionary.{hint}")
-    dataset = _read(Path(path), wanted, pixels=False)
+    dataset = _read(path, wanted, pixels=False)
     found = {name: dataset.get(name) for name in wanted}
     return {
         name: "" if value is None else "|".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
@@ -105,17 +111,20 @@ def dicom_tags(path: str | os.PathLike[str], names: Iterable[str]) -> dict[str, 
     }
 
 
-def _require_pydicom(path: Path) -> None:
+@contextmanager
+def _discreet(path: Path) -> Iterator[None]:
+    """See that pydicom is there, and keep it from logging the values that it finds odd: they could be a patient's."""
     try:
-        import pydicom  # noqa: F401
+        from pydicom.config import disable_value_validation
     except ImportError as error:
         raise MissingDependencyError(
             f'Cannot read {path}: DICOM files need pydicom. Install it with: pip install "knobo[dicom]"'
         ) from error
+    with disable_value_validation():
+        yield
 
 
 def _read(path: Path, tags: list[str], *, pixels: bool = True) -> Dataset:
-    _require_pydicom(path)
     from pydicom import dcmread
     from pydicom.uid import ImplicitVRLittleEndian
 
@@ -126,7 +135,7 @@ def _read(path: Path, tags: list[str], *, pixels: bool = True) -> Dataset:
     except Exception as error:  # its text could quote the patient's data
         raise FileError(
             f"Cannot read {path}: damaged, or not a DICOM file ({type(error).__name__}). Copy or download it again."
-        ) from error
+        ) from None
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian  # what the standard presumes
     return dataset
@@ -136,14 +145,14 @@ def _require_image(dataset: Dataset, path: Path) -> None:
     needed = [name for name in ("Rows", "Columns", "BitsStored", "PhotometricInterpretation") if name not in dataset]
     if not needed and any(name in dataset for name in _VALUES):
         return
-    from pydicom.uid import UID
+    from pydicom.uid import UID_dictionary
 
     kind = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
-    if kind is None:
-        raise FileError(f"{path} is not a DICOM image: it has no SOP class. Copy or download it again.")
+    if kind not in UID_dictionary:
+        raise FileError(f"{path} is not a DICOM image: it has no known SOP class. Copy or download it again.")
     lacks = f"no {', '.join(needed)}" if needed else "no pixel data"
     raise FileError(
-        f"{path} is a DICOM file without an image ({lacks}): it is a {UID(str(kind)).name}. "
+        f"{path} is a DICOM file without an image ({lacks}): it is a {UID_dictionary[kind][0]}. "
         "Leave it out, or export its image."
     )
 
@@ -188,7 +197,8 @@ def _decode(dataset: Dataset, path: Path, frame: int) -> NDArray[Any]:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
-        raise FileError(f"{path} is compressed as {syntax.name}, which is no image format. Save it as PNG.") from error
+        name = syntax.name if syntax.name != str(syntax) else "something unknown"
+        raise FileError(f"{path} is compressed as {name}, which is no image format. Save it as PNG.") from error
     if syntax.is_encapsulated and not decoder.is_available:
         raise MissingDependencyError(
             f"Cannot read {path}: it is compressed as {syntax.name}, and no decoder of that is installed. "
@@ -205,7 +215,7 @@ def _decode(dataset: Dataset, path: Path, frame: int) -> NDArray[Any]:
 
 
 def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split())[:100]
 
 
 def _colour(values: NDArray[Any], bits: int) -> NDArray[np.uint8]:

@@ -164,7 +164,8 @@ def test_a_missing_decoder_is_named_with_the_way_to_get_it(write_dicom, monkeypa
 
 def test_without_pydicom_the_way_to_get_it_is_named(write_dicom, monkeypatch):
     path = write_dicom(RAMP)
-    monkeypatch.setitem(sys.modules, "pydicom", None)
+    for name in ("pydicom", "pydicom.config"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingDependencyError, match=r'image\.dcm: DICOM files need pydicom.*"knobo\[dicom\]"'):
         read_image(path)
 
