@@ -12,6 +12,7 @@ from rich.text import Text
 
 from knobo.cli_bank import bank_app
 from knobo.cli_corpus import corpus_app
+from knobo.cli_images import images_app
 from knobo.cli_output import error_console, interactive, out_console, print_frame
 from knobo.errors import InputError, KnoboError
 from knobo.storage import atomic_path, write_text
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(bank_app, name="bank")
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(images_app, name="images")
 
 ImageColumn = Annotated[str, typer.Option("--image", help="Manifest column with the image paths.")]
 LabelColumn = Annotated[str, typer.Option("--label", help="Manifest column with the class labels.")]
