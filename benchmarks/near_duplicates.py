@@ -2,8 +2,8 @@
 
     python benchmarks/near_duplicates.py FOLDER [FOLDER ...] [--copies 100]
 
-Each folder of images is hashed. Printed: the share of the 255 bits in which the closest pairs of different files differ,
-and in which an image differs from a changed copy of itself (median and 95 % quantile over the first images): JPEG of
+Each folder of images is hashed. Printed: the share of the 255 bits in which the closest pairs of different files
+differ, and in which an image differs from a changed copy of itself (median and 95 % quantile): JPEG of
 quality 50, half the size, brighter, gamma 0.8, and 1 % or 3 % cut off every side. Then the time that a look takes
 and that the comparison of 20,000 random hashes takes.
 """
