@@ -40,14 +40,16 @@ def shades_of_grey(values: NDArray[Any], dataset: Dataset, path: Path, window: W
     InputError
         If a value is NaN or infinite, or there is no such window.
     """
-    if values.dtype.kind not in "ui" or dataset.BitsStored > 16:
+    if values.dtype.kind not in "ui" or values.dtype.itemsize > 2:
         return _shades(values, dataset, path, window)
-    # The few thousand levels that occur, rather than millions of pixels.
-    offsets = values.astype(np.int32) - int(values.min())
-    levels = np.flatnonzero(np.bincount(offsets.ravel()))
-    shades = np.zeros(levels[-1] + 1, np.uint8)
-    shades[levels] = _shades(levels + int(values.min()), dataset, path, window)
-    return shades[offsets]
+    # Work on the few thousand levels that occur, rather than on millions of pixels.
+    stored = values.view(f"u{values.dtype.itemsize}")
+    occurs = np.zeros(2 ** (8 * stored.itemsize), bool)
+    occurs[stored] = True
+    levels = np.flatnonzero(occurs).astype(stored.dtype)
+    shades = np.zeros(len(occurs), np.uint8)
+    shades[levels] = _shades(levels.view(values.dtype).astype(np.int64), dataset, path, window)
+    return shades[stored]
 
 
 def _shades(values: NDArray[Any], dataset: Dataset, path: Path, window: Window | None) -> NDArray[np.uint8]:

@@ -215,4 +215,4 @@ def _finite(values: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def _grey_to_rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.repeat(grey[..., None], 3, axis=2)
+    return np.stack([grey] * 3, axis=-1)

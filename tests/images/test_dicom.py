@@ -222,6 +222,24 @@ def test_the_name_does_not_matter_and_the_marker_may_be_missing(write_dicom, tmp
     np.testing.assert_array_equal(grey(tmp_path / "bare.dcm"), RAMP)
 
 
+def test_an_encoder_sees_the_picture_also_when_threads_read(write_dicom, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from knobo.encoders import load_encoder
+
+    noise = np.random.default_rng(0).integers(0, 4096, (40, 40), dtype=np.uint16)
+    scans = [write_dicom(noise + n, bits=13, compress=RLELossless, name=f"{n}.dcm") for n in range(8)]
+    for n, scan in enumerate(scans):
+        Image.fromarray(read_image(scan)).save(tmp_path / f"{n}.png")
+    encoder = load_encoder("classical")
+    np.testing.assert_array_equal(
+        encoder.encode_images(scans), encoder.encode_images([tmp_path / f"{n}.png" for n in range(8)])
+    )
+    with ThreadPoolExecutor(4) as pool:
+        for n, pixels in enumerate(pool.map(read_image, scans)):
+            np.testing.assert_array_equal(pixels, read_image(tmp_path / f"{n}.png"))
+
+
 def test_only_named_tags_leave_the_file(write_dicom):
     path = write_dicom(RAMP, PatientSex="F", ImageType=["DERIVED", "PRIMARY"])
     assert dicom_tags(path, ["PatientSex", "ImageType", "Manufacturer"]) == {
