@@ -1,4 +1,4 @@
-"""The commands ``knobo bank …``: build a concept bank, look at it, compare two, check one against its corpus."""
+"""The commands ``knobo bank …``: build a concept bank, look at it, write its card, compare two, check one."""
 
 from __future__ import annotations
 
@@ -111,6 +111,28 @@ def bank_merge(
     joined = first.merge(*others)
     joined.to_json(out)
     out_console.print(f"{len(joined)} concepts, {len(joined.prior)} prior signs: {out}", soft_wrap=True)
+
+
+@bank_app.command("card")
+def bank_card(
+    bank: Bank,
+    out: Annotated[Path | None, typer.Option("--out", help="Markdown file to write; without it the card is shown.")] = (
+        None
+    ),
+) -> None:
+    """Write the card of a bank: what is in it, where it comes from, what was rejected, who has reviewed it.
+
+    Example: `knobo bank card chest-xray --out card.md`
+    """
+    from knobo.bank import load_bank
+    from knobo.bank_card import bank_card
+    from knobo.storage import write_text
+
+    card = bank_card(load_bank(bank))
+    if out is None:
+        typer.echo(card, nl=False)
+    else:
+        out_console.print(f"Card: {write_text(out, card)}", soft_wrap=True)
 
 
 @bank_app.command("validate")

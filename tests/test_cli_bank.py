@@ -56,3 +56,10 @@ def test_a_price_that_is_none_is_named(tmp_path):
     arguments = ("--corpus", "chest-xray", "--llm", "m", "--cache", tmp_path, "--price", "cheap")
     with pytest.raises(InputError, match=r"--price must be two numbers such as 0\.15,0\.60, got 'cheap'"):
         run("bank", "build", "pneumonia", *arguments)
+
+
+def test_a_card_is_shown_or_written(tmp_path):
+    shown = run("bank", "card", "chest-xray")
+    run("bank", "card", "chest-xray", "--out", tmp_path / "card.md")
+    assert "# Concept bank: chest-xray" in shown
+    assert " ".join((tmp_path / "card.md").read_text(encoding="utf-8").split()) == shown
