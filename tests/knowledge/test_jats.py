@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knobo.errors import FormatError
-from knobo.knowledge.corpus import MAX_CHARS, Passage, filter_passages, read_corpus
+from knobo.knowledge import filter_passages
+from knobo.knowledge.corpus import MAX_CHARS, Passage, read_corpus
 from knobo.knowledge.jats import read_jats
 
 IDS = '<article-id pub-id-type="pmid">21</article-id><article-id pub-id-type="pmc">77</article-id>'
