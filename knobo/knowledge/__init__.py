@@ -5,6 +5,7 @@ from knobo.knowledge.builder import build_bank
 from knobo.knowledge.corpus import Passage, read_corpus
 from knobo.knowledge.dense import DenseIndex
 from knobo.knowledge.fusion import HybridRetriever, fuse
+from knobo.knowledge.index_folder import open_index
 from knobo.knowledge.kb import KbEntry, KnowledgeBase
 from knobo.knowledge.ledger import Budget, Price
 from knobo.knowledge.link import Candidate, ConceptLinker
@@ -37,6 +38,7 @@ __all__ = [
     "filter_passages",
     "fuse",
     "load_text_encoder",
+    "open_index",
     "read_corpus",
     "read_umls",
 ]

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tqdm.auto import tqdm
 
 from knobo.bank import Concept, ConceptBank, PriorSign, slug
 from knobo.errors import BudgetError, InputError
-from knobo.knowledge.bm25 import Bm25Index, Hit
+from knobo.knowledge.bm25 import Bm25Index
 from knobo.knowledge.classes import TaskClass, resolve_classes
-from knobo.knowledge.corpus import Passage, corpus_path, read_corpus
+from knobo.knowledge.corpus import Passage, corpus_files, corpus_path, read_corpus
 from knobo.knowledge.filters import (
     FILTERS,
     MODEL_FILTERS,
@@ -33,8 +33,10 @@ from knobo.knowledge.filters import (
     judge,
     same_words,
 )
+from knobo.knowledge.index_folder import index_folders, open_index
 from knobo.knowledge.kb import KbEntry, KnowledgeBase
 from knobo.knowledge.link import ConceptLinker
+from knobo.knowledge.passages import Hit, Retriever
 from knobo.knowledge.prior import make_evidence, read_prior
 from knobo.knowledge.propose import ExtractiveProposer, Proposal
 
@@ -51,7 +53,7 @@ _DEFINES = re.compile(r"(?:,[^,]*,| \([^)]*\))?\s*(?:is|are|means?|consists? of|
 
 def build_bank(
     classes: Iterable[str] | Mapping[str, Iterable[str]],
-    corpus: str | Path | Iterable[Passage],
+    corpus: str | Path | Iterable[Passage] | Retriever,
     *,
     modality: str = "",
     n_concepts: int = 150,
@@ -70,8 +72,9 @@ def build_bank(
     classes : iterable of str, or mapping of str to iterable of str
         Class names, or class names with their synonyms. Underscores are blanks; the knowledge base adds synonyms, so
         ``"copd"`` finds "chronic obstructive pulmonary disease".
-    corpus : str, Path, or iterable of Passage
-        A shipped corpus (``"chest-xray"``, ``"skin-lesion"``), a folder or a file; see :func:`read_corpus`.
+    corpus : str, Path, iterable of Passage, or Retriever
+        A shipped corpus (``"chest-xray"``, ``"skin-lesion"``), a folder or a file (see :func:`read_corpus`), of which
+        a BM25 index is made; or an index of any kind: a folder that :func:`open_index` opens, or the index itself.
     modality : str
         Such as ``"chest-xray"``; only its findings are taken. Empty takes the name of a shipped corpus, else all.
     n_concepts : int
@@ -83,7 +86,7 @@ def build_bank(
     max_evidence : int
         Sentences kept for each concept.
     index_folder : str or Path, optional
-        Where to keep the search index between runs; without it the index lives in memory.
+        Where to keep the index that is made of a corpus between runs; without it the index lives in memory.
     model : LanguageModel, optional
         Proposes findings, judges them and gives the prior; everything that it quotes is looked up in the passages.
         Without it the findings of the knowledge base are looked for, and the prior is read from the sentences.
@@ -115,8 +118,7 @@ def build_bank(
         linker = ConceptLinker.load(linker)
     name = str(corpus) if isinstance(corpus, (str, Path)) else ""
     modality = modality or (name if name in _QUERY_WORDS and corpus_path(name) != Path(name) else "")
-    passages = read_corpus(corpus) if isinstance(corpus, (str, Path)) else corpus
-    index = Bm25Index.build(passages, index_folder)
+    index = _retriever(corpus, index_folder)
     task, kb = resolve_classes(classes, linker.kb)
     adviser = None
     if model is not None:
@@ -124,14 +126,27 @@ def build_bank(
 
         adviser = ModelAdviser(model, linker, modality, task)
     build = _Build(task, kb, index, linker, modality, k_passages, max_evidence, adviser, groundable)
-    settings = {"n_concepts": n_concepts, "k_passages": k_passages, "max_evidence": max_evidence}
+    settings: dict[str, Any] = {"n_concepts": n_concepts, "k_passages": k_passages, "max_evidence": max_evidence}
     settings |= {"groundable": True} if groundable else {}
+    settings |= {} if isinstance(index, Bm25Index) else {"retriever": type(index).__name__}
     try:
         build.run(n_concepts, progress=progress)
         return build.bank({"corpus": Path(name).name or "passages", **settings})
     except BudgetError as error:
         message = f"The build stopped with {len(build.cited)} concepts accepted. {error}"
         raise BudgetError(message, error.answers) from error
+
+
+def _retriever(corpus: str | Path | Iterable[Passage] | Retriever, index_folder: str | Path | None) -> Retriever:
+    """An index as it is, or the index of a corpus; text counts before indexes that lie beside it."""
+    if isinstance(corpus, (str, Path)):
+        is_index = Path(corpus).is_dir() and not corpus_files(Path(corpus)) and index_folders(Path(corpus))
+        corpus = open_index(corpus) if is_index else read_corpus(corpus)
+    if not hasattr(corpus, "search"):
+        return Bm25Index.build(corpus, index_folder)
+    if index_folder is not None:
+        raise InputError("index_folder is for the index of a corpus, but an index was given; leave index_folder out.")
+    return cast("Retriever", corpus)
 
 
 class _Build:
@@ -141,7 +156,7 @@ class _Build:
         self,
         task: list[TaskClass],
         kb: KnowledgeBase,
-        index: Bm25Index,
+        index: Retriever,
         linker: ConceptLinker,
         modality: str,
         k_passages: int,
@@ -277,8 +292,8 @@ class _Build:
         provenance = {
             "made_by": f"knobo.build_bank {version('knobo')}",
             "settings": settings,
-            "corpus_hash": self.index.corpus_hash,
-            "n_passages": len(self.index),
+            "corpus_hash": getattr(self.index, "corpus_hash", None),
+            "n_passages": len(self.index) if isinstance(self.index, Sized) else None,
             "n_passages_read": len(self.passages),
             "n_queries": self.n_queries,
             "knowledge_base_hash": self.linker.kb.hash,

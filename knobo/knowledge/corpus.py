@@ -93,9 +93,9 @@ def read_corpus(
     Parameters
     ----------
     path : str or Path
-        A file, a folder that holds some (searched in depth, files in the order of their names), or the name of a
-        corpus that ships with knobo: ``"chest-xray"`` or ``"skin-lesion"``. Files are ``.md``, ``.txt``, ``.xml``
-        (PubMed or JATS, told apart by their root element), ``.nxml``, ``.jsonl``, the last three also ``.gz``.
+        A file, a folder that holds some (searched in depth, files in the order of their names), an index folder, or
+        the name of a corpus that ships with knobo: ``"chest-xray"`` or ``"skin-lesion"``. Files are ``.md``, ``.txt``,
+        ``.xml`` (PubMed or JATS, told apart by their root element), ``.nxml``, ``.jsonl``, the last three also ``.gz``.
     keep_retracted : bool
         Also read the articles that PubMed lists as retracted; their ``kinds`` then say "Retracted Publication".
     counts : collections.Counter, optional
@@ -119,8 +119,13 @@ def read_corpus(
         If a file is not what its name says: no UTF-8, cut off, damaged, a git-LFS pointer, another format. The
         message names the file and, where there is one, the line.
     """
+    from knobo.knowledge.index_folder import index_folders  # which imports this module, as the readers do
+    from knobo.knowledge.passages import StoredPassages
+
     root = corpus_path(path)
-    files = [root] if root.is_file() else _corpus_files(root)
+    files = [root] if root.is_file() else corpus_files(root)
+    if not files and (indexes := index_folders(root)):
+        return iter(StoredPassages(next(iter(indexes))))
     if not files:
         raise InputError(
             f"Corpus {root} holds no {' or '.join(_TEXT)} file, nor any {', '.join(_PACKED)} (these also as .gz); "
@@ -142,10 +147,17 @@ def corpus_path(path: str | Path) -> Path:
         ) from None
 
 
-def _corpus_files(folder: Path) -> list[Path]:
-    found = (path for path in folder.rglob("*") if path.is_file() and _is_text(path))
+def corpus_files(folder: Path) -> list[Path]:
+    """Text files in the order of reading; those of an index are none, they would be read twice."""
+    found = (path for path in folder.rglob("*") if path.is_file() and _is_text(path) and not _is_index(path.parent))
     visible = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
     return sorted(visible, key=lambda path: (_age(path), path.relative_to(folder).as_posix()))
+
+
+def _is_index(folder: Path) -> bool:
+    from knobo.knowledge.index_folder import index_folders
+
+    return (folder / "manifest.json").exists() and folder in index_folders(folder)
 
 
 def _age(path: Path) -> tuple[int, int, int]:
