@@ -6,6 +6,7 @@ the queue is empty. The same input gives the same bank, byte for byte; with a la
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
@@ -36,7 +37,7 @@ from knobo.knowledge.filters import (
 from knobo.knowledge.index_folder import index_folders, open_index
 from knobo.knowledge.kb import KbEntry, KnowledgeBase
 from knobo.knowledge.link import ConceptLinker
-from knobo.knowledge.passages import Hit, Retriever
+from knobo.knowledge.passages import Retriever
 from knobo.knowledge.prior import make_evidence, read_prior
 from knobo.knowledge.propose import ExtractiveProposer, Proposal
 
@@ -174,6 +175,8 @@ class _Build:
         self.rejected: dict[tuple[str, str], Proposal] = {}
         self.refused: set[str] = set()  # candidates that need not be judged again
         self.adviser, self.groundable, self.n_queries = adviser, groundable, 0
+        self.unread: list[Passage] = []  # retrieved, and not shown to the model yet
+        self.n_read = 0  # shown to the model
         self.filters = FILTERS if adviser is None else MODEL_FILTERS
         self.cite_filters = (is_cited,) if adviser is None else (is_cited, is_prose)
 
@@ -182,7 +185,7 @@ class _Build:
         words = _QUERY_WORDS.get(self.modality, "sign finding")
         queue = deque(f"{' '.join(item.wordings[:6])} {words}" for item in self.task)
         with tqdm(total=n_concepts, desc="Building bank", disable=not progress) as bar:
-            while queue and len(self.cited) < n_concepts:
+            while (queue or self.unread) and len(self.cited) < n_concepts:
                 for entry in self._ask(queue, n_concepts - len(self.cited)):
                     queue.append(" ".join((entry.name, *entry.own_aliases[:4])))
                     bar.update()
@@ -191,27 +194,34 @@ class _Build:
     def _ask(self, queue: deque[str], room: int) -> list[KbEntry]:
         """Take queries, retrieve, propose, filter; return the entries that were accepted now.
 
-        One query a round; for a model all classes, or as many as give it enough new passages to fill the room.
+        Without a model one query a round. With one all classes, then as many queries as give it enough to read.
         """
-        found: list[list[Hit]] = []
-        unread: set[str] = set()
-        wanted = 0 if self.adviser is None else max(room, self.k_passages)
-        n_first = 1 if self.adviser is None else len(self.task)
-        while queue and (not found or self.n_queries < n_first or len(unread) < wanted):
-            self.n_queries += 1
-            found.append(self.index.search(queue.popleft(), self.k_passages))
-            unread |= {hit.passage.id for hit in found[-1]} - self.passages.keys()
-        # The best passages of all queries come first, so that no class fills the bank alone.
+        if self.adviser is None:
+            fresh: list[KbEntry] = []
+            for proposal in self.proposer.propose(self._retrieve([queue.popleft()])):
+                fresh += self._sift([proposal], room - len(fresh))
+            return fresh
+        # As many passages as fill the room at the yield so far; no more, because each costs tokens.
+        enough = max(math.ceil(room * max(self.n_read, 1) / max(len(self.cited), 1)), self.k_passages)
+        while queue and (self.n_queries < len(self.task) or len(self.unread) < enough):
+            queries = [queue.popleft() for _ in range(min(len(queue), len(self.task)))]
+            known = set(self.passages)
+            hits = self._retrieve(queries)
+            self.unread += [passage for passage in hits if passage.id not in known]
+        batch, self.unread = self.unread[:enough], self.unread[enough:]
+        self.n_read += len(batch)
+        return self._sift(self.adviser.propose(batch), room)
+
+    def _retrieve(self, queries: Sequence[str]) -> list[Passage]:
+        """Passages that answer some queries; the best of each come first, so that no class fills the bank alone."""
+        self.n_queries += len(queries)
+        found = [self.index.search(query, self.k_passages) for query in queries]
         hits = list({hit.passage.id: hit.passage for rank in zip_longest(*found) for hit in rank if hit}.values())
         self.passages.update((passage.id, passage) for passage in hits)
         if self.adviser is not None:
             for passage in hits:
                 self.proposer.read(passage)  # to know which classes are named
-            return self._sift(self.adviser.propose(hits), room)
-        fresh: list[KbEntry] = []
-        for proposal in self.proposer.propose(hits):
-            fresh += self._sift([proposal], room - len(fresh))
-        return fresh
+        return hits
 
     def _sift(self, proposals: Iterable[Proposal], room: int) -> list[KbEntry]:
         """Cite what is known, reject what a cheap filter refuses, and accept of the rest what there is room for."""
@@ -294,7 +304,7 @@ class _Build:
             "settings": settings,
             "corpus_hash": getattr(self.index, "corpus_hash", None),
             "n_passages": len(self.index) if isinstance(self.index, Sized) else None,
-            "n_passages_read": len(self.passages),
+            "n_passages_read": len(self.passages) if self.adviser is None else self.n_read,
             "n_queries": self.n_queries,
             "knowledge_base_hash": self.linker.kb.hash,
             "classes_without_passages": [item.name for item in self.task if not self._is_named(item)],
