@@ -1,7 +1,8 @@
 """Text corpora to passages, one at a time and in constant memory but for the ids of publications (a bit a PMID).
 
 A corpus is a file or a folder of files: Markdown and plain text, PubMed XML (:mod:`knobo.knowledge.pubmed`), JATS full
-text (:mod:`knobo.knowledge.jats`) and JSON Lines (:mod:`knobo.knowledge.jsonl`); the last three also as ``.gz``.
+text (:mod:`knobo.knowledge.jats`), JSON Lines (:mod:`knobo.knowledge.jsonl`) and the JSON of PubMedQA
+(:mod:`knobo.knowledge.pubmedqa`); the last four also as ``.gz``.
 
 In Markdown the first line is ``# Title``; lines ``Source: …``, ``URL: …``, ``Year: …`` may follow it and hold for the
 whole file; ``## Heading`` opens a section; a paragraph is a passage. A paragraph may end in a line
@@ -95,7 +96,8 @@ def read_corpus(
     path : str or Path
         A file, a folder that holds some (searched in depth, files in the order of their names), an index folder, or
         the name of a corpus that ships with knobo: ``"chest-xray"`` or ``"skin-lesion"``. Files are ``.md``, ``.txt``,
-        ``.xml`` (PubMed or JATS, told apart by their root element), ``.nxml``, ``.jsonl``, the last three also ``.gz``.
+        ``.xml`` (PubMed or JATS, told apart by their root element), ``.nxml``, ``.jsonl``, ``.json`` (of PubMedQA;
+        other JSON in a folder is passed over), all but the first two also ``.gz``.
     keep_retracted : bool
         Also read the articles that PubMed lists as retracted; their ``kinds`` then say "Retracted Publication".
     counts : collections.Counter, optional
@@ -167,7 +169,9 @@ def _age(path: Path) -> tuple[int, int, int]:
 
 
 def _is_text(path: Path) -> bool:
-    return path.suffix.lower() in _TEXT or _suffix(path) in _PACKED
+    from knobo.knowledge.pubmedqa import is_pubmedqa
+
+    return path.suffix.lower() in _TEXT or _suffix(path) in _PACKED or (_suffix(path) == ".json" and is_pubmedqa(path))
 
 
 def _suffix(path: Path) -> str:
@@ -206,7 +210,10 @@ def _read_file(path: Path, name: str, pmids: PmidSet, keep_retracted: bool, coun
     from knobo.knowledge.jsonl import read_jsonl
     from knobo.knowledge.markdown import read_text
     from knobo.knowledge.pubmed import PUBMED_ROOTS, read_pubmed, xml_root
+    from knobo.knowledge.pubmedqa import read_pubmedqa
 
+    if _suffix(path) == ".json":
+        return read_pubmedqa(path, newer=pmids, counts=counts)
     if _suffix(path) == ".jsonl":
         return read_jsonl(path, name=name)
     if _suffix(path) not in _PACKED:
