@@ -22,6 +22,7 @@ _LOCAL = {  # the file that marks a folder of ours, by the format that it names
     "knobo.corpus_download": "corpus.json",
     "knobo.pubmed_search": "manifest.json",
     "knobo.bm25": "manifest.json",
+    "knobo.dense": "manifest.json",
 }
 _TOP = 10
 
@@ -184,7 +185,7 @@ def _what(document: dict[str, Any]) -> str:
         return f"{document.get('recipe')}, {len(document.get('files', {}))} files"
     if document["format"] == "knobo.pubmed_search":
         return f"{len(document.get('pmids', []))} PMIDs: {document.get('query') or 'from a list'}"
-    return "index (BM25)"
+    return "index (BM25)" if document["format"] == "knobo.bm25" else f"index (dense, {document.get('encoder')})"
 
 
 def _print(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

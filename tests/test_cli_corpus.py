@@ -155,3 +155,10 @@ def test_retracted_articles_are_counted_and_kept_on_request(tmp_path):
     assert "2 passages" in (text := run("add", tmp_path, "--out", tmp_path / "all", "--keep-retracted"))
     assert "retracted articles kept: 1" in text
     assert "retracted articles left out │ 1" in run("stats", tmp_path)
+
+
+def test_a_dense_index_is_listed_as_one(tmp_path):
+    (tmp_path / "vectors").mkdir()
+    manifest = {"format": "knobo.dense", "encoder": "some/model", "corpus_hash": "abc"}
+    (tmp_path / "vectors" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert "index (dense, some/model)" in run("list", "--folder", tmp_path)
