@@ -7,7 +7,6 @@ the queue is empty. The same input gives the same bank, byte for byte; with a la
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from importlib.metadata import version
@@ -40,6 +39,7 @@ from knobo.knowledge.link import ConceptLinker
 from knobo.knowledge.passages import Retriever
 from knobo.knowledge.prior import make_evidence, read_prior
 from knobo.knowledge.propose import ExtractiveProposer, Proposal
+from knobo.knowledge.wording import question, worth
 
 if TYPE_CHECKING:
     from knobo.knowledge.build_llm import ModelAdviser
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 _QUERY_WORDS = {"chest-xray": "chest radiograph sign", "skin-lesion": "dermoscopy sign"}
 _LINK_THRESHOLD = 0.85
 _LONGEST = 200  # characters of a rejected name that are kept
-_LEANS = re.compile(r"(?:It|Its|They|Their|This|These|Such|In such|The combination|Further|Other)\b|.* inside it\b")
-_DEFINES = re.compile(r"(?:,[^,]*,| \([^)]*\))?\s*(?:is|are|means?|consists? of|describes?)\b")
 
 
 def build_bank(
@@ -237,7 +235,7 @@ class _Build:
         fresh: list[KbEntry] = []
         while pending and len(fresh) < room:
             batch = {key: pending.pop(key) for key in list(pending)[: room - len(fresh)]}
-            best = [min(proposals, key=_worth) for proposals in batch.values()]
+            best = [min(proposals, key=worth) for proposals in batch.values()]
             for (key, proposals), first, verdict in zip(batch.items(), best, self._verdicts(best), strict=True):
                 if (final := self._final(first, verdict)).ok:
                     fresh.append(self._accept(key, first, proposals))
@@ -338,7 +336,7 @@ class _Build:
     def _concept(self, entry: KbEntry, cited: list[Proposal]) -> Concept:
         found = self.linker.link(entry.name, k=1, threshold=_LINK_THRESHOLD) if cited[0].entry_id else []
         linked = self.kb[found[0].id] if found else None
-        best = sorted(cited, key=_worth)[: self.max_evidence]
+        best = sorted(cited, key=worth)[: self.max_evidence]
         return Concept(
             id=slug(entry.name),
             name=entry.name,
@@ -355,21 +353,3 @@ class _Build:
         wordings = [w for item in (entry, *self.kb.narrower(entry.id)) for w in item.wordings]
         distinct = {w.lower(): w for w in reversed(wordings) if w.lower() != entry.name.lower()}
         return tuple(w for w in reversed(distinct.values()) if not any(item.is_named_in(w) for item in self.task))
-
-
-def _worth(proposal: Proposal) -> tuple[int, bool, bool, bool, bool]:
-    """Best evidence first: it states the finding, stands by itself, defines it, opens with it, and uses its name."""
-    order = {"asserted": 0, "denied": 1, "doubtful": 2}
-    start = proposal.sentence.find(proposal.phrase)
-    rest = proposal.sentence[start + len(proposal.phrase) :]
-    opens = start <= len("The ")
-    leans = _LEANS.match(proposal.sentence) is not None
-    return order[proposal.polarity], leans, not (opens and _DEFINES.match(rest)), not opens, not proposal.by_name
-
-
-def question(entry: KbEntry) -> str:
-    """The question that a concept answers: "Is there a pleural effusion?", "Are there bullae?"."""
-    last = entry.name.split()[-1]
-    plural = not entry.article and last.endswith(("s", "ae")) and not last.endswith(("ss", "is", "us"))
-    verb = "Are" if plural else "Is"
-    return f"{verb} there {entry.article + ' ' if entry.article else ''}{entry.name}?"
