@@ -57,6 +57,7 @@ def test_a_jsonl_file_is_read(tmp_path):
         ('{"name": "x", "cui": "12"}', "line 2: field cui is broken"),
         ('{"name": "x", "colour": 1}', "line 2: field colour is broken"),
         ('{"cui": "C0000002"}', "line 2: field id is broken"),
+        ('{"name": "x", "codes": ["D011014"]}', "line 2: field codes.0 is broken"),
         ("[1]", "line 2: field the line is broken"),
     ],
 )
@@ -73,3 +74,17 @@ def test_a_missing_file_is_said(tmp_path):
     (tmp_path / "latin.jsonl").write_bytes(b'{"name": "na\xefve"}')
     with pytest.raises(FormatError, match="is not UTF-8"):
         KnowledgeBase.read(tmp_path / "latin.jsonl")
+
+
+def test_every_identifier_of_the_shipped_knowledge_base_says_where_it_was_seen():
+    for entry in KnowledgeBase.read():
+        seen = entry.source.split("; ")
+        assert not entry.cuis or seen != ["knobo"], entry.id
+        assert all(
+            f"{'DO' if code.startswith('DOID') else 'HPO'} {code}" in seen for code in entry.codes if code[0] in "DH"
+        )
+        assert not any(code.startswith(("MESH", "ICD")) for code in entry.codes) or "DO DOID" in entry.source
+
+
+def test_a_shipped_cui_comes_with_the_name_that_its_source_gives():
+    assert all(entry.source_name for entry in KnowledgeBase.read() if entry.cui)
