@@ -125,10 +125,11 @@ def _lookup(kb: KnowledgeBase) -> dict[str, str]:
 
 
 def _wordings(name: str, entry: KbEntry) -> tuple[str, ...]:
+    """Those of the entry, and the class name where it ends one of them and is none."""
     readable = slug(name).replace("-", " ")
-    words = _stems(readable)
-    ends_one = any(words and _stems(wording)[-len(words) :] == words for wording in entry.wordings)
-    return tuple(dict.fromkeys((*entry.wordings, *([readable] if ends_one else []))))
+    words, known = _stems(readable), [_stems(wording) for wording in entry.wordings]
+    fresh = words not in known and any(run[-len(words) :] == words for run in known)
+    return (*entry.wordings, readable) if fresh else entry.wordings
 
 
 def _check_distinct(resolved: list[TaskClass]) -> None:

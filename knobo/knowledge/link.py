@@ -33,6 +33,7 @@ Engine = Literal["auto", "scispacy", "knobo"]
 
 _N_ALIASES = 30  # aliases looked up for each mention, as in scispaCy's linker
 _OF_WORDS = 0.9  # share of the agreement of words in a match; the rest is the cosine, which orders equal ones
+_NEAR = 0.4  # least cosine in running text, where most runs of words are near nothing and judging them takes long
 _ALONE, _RIVALLED = 0.5, 2.0  # powers of the match where no other entry comes near, and where one is as good
 
 
@@ -129,7 +130,7 @@ class ConceptLinker:
         text: str,
         *,
         k: int = 5,
-        threshold: float = 0.9,
+        threshold: float = 0.95,
         semantic_types: Collection[str] | None = None,
         abbreviations: Mapping[str, str] | None = None,
     ) -> list[LinkedMention]:
@@ -142,7 +143,7 @@ class ConceptLinker:
             overlap, the best score counts, then the alias of the most similar length, the longest run, the first.
         k, threshold, semantic_types
             As in :meth:`link`; the threshold is higher, because most runs of words name nothing. It was chosen on the
-            captions of ``benchmarks/linking.py``.
+            validation captions of ``benchmarks/linking.py``, where a lower one found no more.
         abbreviations : mapping of str to str, optional
             Long forms to use for short ones; those that ``text`` defines itself when it is not given.
 
@@ -155,7 +156,7 @@ class ConceptLinker:
         runs = [(start, end, expand_abbreviations(text[start:end], known)) for start, end in word_runs(text)]
         queries = list(dict.fromkeys(query for _, _, query in runs))
         wanted = _checked(k, threshold, semantic_types)
-        answers = self._generate(queries, max(_N_ALIASES, k), wanted) if queries else []
+        answers = self._generate(queries, max(_N_ALIASES, k), wanted, _NEAR) if queries else []
         found = {q: tuple(self._rank(answer, k, threshold)) for q, answer in zip(queries, answers, strict=True)}
         mentions = [LinkedMention(*run, found[run[2]]) for run in runs if found[run[2]]]
         taken: list[LinkedMention] = []
@@ -173,9 +174,9 @@ class ConceptLinker:
         ]
 
     def _generate(
-        self, texts: list[str], n_aliases: int, wanted: frozenset[str] | None
+        self, texts: list[str], n_aliases: int, wanted: frozenset[str] | None, least: float = 0.0
     ) -> list[dict[str, tuple[float, str]]]:
-        """Best score and alias of each candidate entry of each text."""
+        """Best score and alias of each entry of each text that has an alias with at least the cosine ``least``."""
         scispacy = self.engine == "scispacy" or (self.engine == "auto" and find_spec("scispacy") is not None)
         if scispacy and wanted is None:  # scispaCy cannot leave types out before it cuts the list of aliases
             near = [
@@ -184,7 +185,10 @@ class ConceptLinker:
             ]
         else:
             near = self._nearest(texts, n_aliases, wanted)
-        return [self._judge(text, found) for text, found in zip(texts, near, strict=True)]
+        return [
+            self._judge(text, [item for item in found if item[1] >= least])
+            for text, found in zip(texts, near, strict=True)
+        ]
 
     def _nearest(
         self, texts: list[str], n_aliases: int, wanted: frozenset[str] | None
