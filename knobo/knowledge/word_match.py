@@ -110,9 +110,10 @@ class WordMatcher:
 
 
 def content_words(text: str) -> list[str]:
-    """Stems of ``text`` without small words; the last word of a name is no article ("hepatitis A")."""
+    """Stems of ``text`` without small words; an "a" that ends a name is no article ("hepatitis A")."""
     tokens = [token for token in tokenize(text) if token.lower[0].isalnum()]
-    return [token.stem for i, token in enumerate(tokens) if token.lower not in _SMALL or 0 < i == len(tokens) - 1]
+    ends_in_a = len(tokens) > 1 and tokens[-1].lower == "a"
+    return [token.stem for token in tokens if token.lower not in _SMALL] + ["a"] * ends_in_a
 
 
 def clashes(text: str, name: str) -> int:
