@@ -166,7 +166,7 @@ def _what(document: dict[str, Any]) -> str:
         return f"{document.get('recipe')}, {len(document.get('files', {}))} files"
     if document["format"] == "knobo.pubmed_search":
         return f"{len(document.get('pmids', []))} PMIDs: {document.get('query') or 'from a list'}"
-    return f"index (BM25, {document.get('engine', 'memory')})"
+    return "index (BM25)"
 
 
 def _print(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -19,10 +19,10 @@ from knobo.knowledge.vectors import Shards
 
 FILE = "candidates.faiss"
 _HNSW = {"vectors": "float16", "links": 32, "ef_construction": 80, "ef_search": 200, "codes": "8 bit"}
-_RABITQ = {"vectors": "float16", "lists": "2 sqrt(n)", "codes": "1 bit, rotated", "query": "4 bit"}
+_RABITQ = {"vectors": "float16", "lists": "2 sqrt(n)", "codes": "1 bit, rotated", "query": "8 bit"}
 SETTINGS = {"flat": _HNSW, "hnsw": _HNSW, "rabitq": _RABITQ}  # that an index must have been made with
 _LEAST = {"hnsw": 200, "rabitq": 1000}  # candidates; those of one-bit codes are less sure
-_SCANNED = 200_000  # vectors whose one-bit codes are compared at least (about 1 ms)
+_SCANNED = 200_000  # vectors whose one-bit codes are compared at least (some ms)
 _TRAIN_UP_TO = 50_000  # vectors that train a scalar quantizer; a list is trained on _TRAIN_EACH
 _TRAIN_EACH = 64
 
@@ -84,7 +84,7 @@ def write(folder: Path, kind: str, vectors: Shards, n: int, dimension: int) -> N
     else:
         lists = max(1, min(round(2 * sqrt(n)), n // 39))  # 39 vectors a centre are what faiss asks for
         index = faiss.index_factory(dimension, f"RR{dimension},IVF{lists},RaBitQ", faiss.METRIC_INNER_PRODUCT)
-        faiss.downcast_index(index.index).qb = 4
+        faiss.downcast_index(index.index).qb = 8
         n_train = _TRAIN_EACH * lists
     rows = np.linspace(0, n - 1, min(n, n_train)).astype(np.intp)
     index.train(vectors.take(rows).astype(np.float32))
