@@ -172,7 +172,8 @@ def test_incomplete_and_broken_folders(copied, tmp_path):
 def test_without_a_network_it_says_at_once_what_to_carry(offline, spec):
     start = time.perf_counter()
     with pytest.raises(
-        DownloadError, match=r"switched off by KNOBO_OFFLINE.*open_clip_config\.json.*'local-dir:FOLDER'"
+        DownloadError,
+        match=r"switched off by KNOBO_OFFLINE.*knobo models fetch .*'local-dir:FOLDER'.*open_clip_config\.json",
     ):
         load_encoder(spec)
     assert time.perf_counter() - start < 1
