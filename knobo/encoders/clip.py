@@ -184,7 +184,7 @@ def _load(source: _Source) -> tuple[Any, Any, Any]:
         if source.folder is not None or (source.weights and Path(source.weights).is_file()):
             raise FormatError(
                 f"{source.name} is not a model that can be loaded ({reason_of(error)}). Weights must be safetensors "
-                f"that fit {CONFIG_FILE}, or a torch file of tensors only: a file that must run code is refused."
+                f"or a torch file of tensors, and fit {CONFIG_FILE}."
             ) from error
         tag = source.weights or ""
         repository = hub_repository(source.name, tag)

@@ -55,12 +55,14 @@ def load_timm(
     timm: Any = import_module("timm")  # half of its functions have no types
     chosen = pick_device(device)
     check_precision(precision, chosen)
+    refuse_code(folder)
     try:
-        refuse_code(folder)
-        model = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
+        # with its classifier, and without it only then: timm lets tensors be missing if the classes differ
+        model = timm.create_model(f"local-dir:{folder}", pretrained=True)
+        model.reset_classifier(0)
     except Exception as error:  # timm passes on what torch, safetensors and json raise
         raise FormatError(
-            f"{folder} is not a timm model that can be loaded ({reason_of(error)}). Weights must be safetensors, or a "
-            "torch file of tensors only, that fit the architecture in config.json."
+            f"{folder} is not a timm model that can be loaded ({reason_of(error)}). Weights must be safetensors or a "
+            "torch file of tensors, and fit the architecture in config.json."
         ) from error
     return TimmEncoder(spec, model, device=chosen, precision=precision, batch_size=batch_size)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knobo.encoders.base import as_images, progress_bar, read_nth
-from knobo.errors import InputError, InputTypeError
+from knobo.errors import FormatError, InputError, InputTypeError
 from knobo.images import ImageSource
 
 if TYPE_CHECKING:
@@ -197,9 +197,11 @@ def refuse_code(place: Path) -> None:
 
     Raises
     ------
-    Exception
-        What torch raises for a file that is broken or would have to run code.
+    FormatError
+        If one is broken, or would have to run code.
     """
+    from pickle import UnpicklingError
+
     import torch
 
     files = list(place.iterdir()) if place.is_dir() else [place]
@@ -207,7 +209,13 @@ def refuse_code(place: Path) -> None:
         return
     for file in files:
         if file.suffix in (".bin", ".pth", ".pt"):
-            torch.load(file, map_location="cpu", weights_only=True, mmap=is_zipfile(file))
+            try:
+                torch.load(file, map_location="cpu", weights_only=True, mmap=is_zipfile(file))
+            except (UnpicklingError, RuntimeError, EOFError) as error:
+                raise FormatError(
+                    f"{file} is broken, or would have to run code to load, which knobo refuses: it must hold tensors "
+                    "only, better as safetensors."
+                ) from error
 
 
 def square(size: Any) -> tuple[int, int]:

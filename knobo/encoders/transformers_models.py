@@ -13,6 +13,7 @@ from knobo.encoders.torch_encoder import (
     TorchImageEncoder,
     check_precision,
     pick_device,
+    refuse_code,
     square,
 )
 from knobo.errors import FileError, FormatError, MissingDependencyError
@@ -126,6 +127,7 @@ def load_transformers(
 def _read(folder: Path, *, images_only: bool, trust: bool) -> tuple[Any, Any, Any]:
     """Return model, image processor and tokenizer of a folder, without the network."""
     transformers = _transformers()
+    refuse_code(folder)
     how = {"local_files_only": True, "trust_remote_code": trust}
     shown = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
@@ -137,7 +139,7 @@ def _read(folder: Path, *, images_only: bool, trust: bool) -> tuple[Any, Any, An
         raise FormatError(
             f"{folder} is not a model that can be loaded ({reason_of(error)}). It must hold config.json, "
             "preprocessor_config.json, the tokenizer of a model with texts, and model.safetensors or a torch file of "
-            "tensors only."
+            "tensors."
         ) from error
     finally:
         if shown:
