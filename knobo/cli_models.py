@@ -108,7 +108,7 @@ def models_fetch(
         gate = f" Accept the conditions on {card.page} first." if card.gated else ""
         out_console.print(terms + gate, soft_wrap=True)
     folder = fetch_model(name, to, trust_remote_code=trust_remote_code)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and ".cache" not in path.parts)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     out_console.print(f"{size / 1e6:.1f} MB in {folder}. Load it as local-dir:{folder}", soft_wrap=True)
 
 

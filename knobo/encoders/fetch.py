@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from knobo.encoders.hub import TEXT_TOWER, TOKENIZER_FILES, WEIGHT_FILES, download, has_tokenizer, obstacle, refusal
+from knobo.encoders.hub import (
+    TEXT_TOWER,
+    TOKENIZER_FILES,
+    WEIGHT_FILES,
+    choose_files,
+    has_tokenizer,
+    obstacle,
+    refusal,
+)
 from knobo.encoders.load import parse_open_clip, recognise
 from knobo.encoders.registry import find_model
 from knobo.errors import DownloadError, InputError
+
+_SHA256 = 64  # letters of the hub's name for a large file, which is its checksum; small files have shorter ones
 
 
 def fetch_model(name: str, folder: str | Path, *, trust_remote_code: bool = False) -> Path:
@@ -53,19 +65,25 @@ def fetch_model(name: str, folder: str | Path, *, trust_remote_code: bool = Fals
         clip.write_config(folder, architecture, tag)
     if recognise(folder)[0] == "open_clip":
         tower, tokenizer = clip.text_tower_of(folder)
-        if tower and not (folder / TEXT_TOWER / "config.json").is_file():
+        if tower:
             _fetch(tower, folder / TEXT_TOWER, only=("config.json",))
-        if tokenizer and not has_tokenizer(folder) and not has_tokenizer(folder / TEXT_TOWER):
+        if tokenizer and not has_tokenizer(folder):
             _fetch(tokenizer, folder / TEXT_TOWER, only=TOKENIZER_FILES)
     return folder
 
 
 def _fetch(repository: str, folder: Path, *, only: tuple[str, ...] = (), trust_remote_code: bool = False) -> None:
+    """Put files of a repository into a folder, all of one commit."""
+    from huggingface_hub import HfApi
+
     hindrance = obstacle()
     if hindrance:
         raise DownloadError(f"Cannot fetch {repository}: {hindrance}. Run this where there is a network.")
     try:
-        download(repository, folder, only=only, trust_remote_code=trust_remote_code)
+        info = HfApi().model_info(repository)
+        names = [one.rfilename for one in info.siblings or []]
+        for file in choose_files(names, only, trust_remote_code=trust_remote_code):
+            _fetch_file(repository, file, str(info.sha), folder)
     except InputError as error:
         raise InputError(f"{repository}: {error}") from error
     except Exception as error:  # the hub raises its own errors, those of its HTTP client, OSError and ValueError
@@ -73,3 +91,36 @@ def _fetch(repository: str, folder: Path, *, only: tuple[str, ...] = (), trust_r
             f"Cannot fetch {repository}: {refusal(repository, error)}. Run the command again: what has arrived in "
             f"{folder} is kept."
         ) from error
+
+
+def _fetch_file(repository: str, file: str, revision: str, folder: Path) -> None:
+    """Download one file, from where an earlier try stopped; the hub's own client starts anew."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    url = hf_hub_url(repository, file, revision=revision)
+    about = get_hf_file_metadata(url)
+    target = folder / file
+    if target.is_file() and target.stat().st_size == about.size:
+        return
+    headers = build_hf_headers()
+    if urlsplit(about.location).netloc != urlsplit(url).netloc:
+        headers.pop("authorization", None)  # the key is for the hub, not for the servers that it sends to
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{file}.{about.etag}.part"
+    with part.open("ab") as stream:
+        if stream.tell() != about.size:
+            http_get(about.location, stream, resume_size=stream.tell(), headers=headers, expected_size=about.size)
+    if len(str(about.etag)) == _SHA256 and _sha256(part) != about.etag:
+        part.unlink()
+        raise OSError(f"{file} arrived damaged")
+    part.replace(target)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

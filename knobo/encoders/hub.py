@@ -134,11 +134,9 @@ def how_to_carry(name: str, repository: str, files: Sequence[str], reason: str) 
         "with model.safetensors, and the tokenizer files"
     )
     entry = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
-    cached = (
-        f"{entry / 'snapshots' / 'main'} and write the word main into {entry / 'refs' / 'main'}; then the name works."
-    )
     by_hand = (
-        f" By hand: put these files of https://huggingface.co/{repository} into FOLDER: {listed}. Or into {cached}"
+        f" By hand: put these files of https://huggingface.co/{repository} into FOLDER: {listed}. Or put them into "
+        f"{entry / 'snapshots' / 'main'} and write the word main into {entry / 'refs' / 'main'}; then the name works."
     )
     return (
         f"Cannot load {name}: {reason}. Where there is a network, run `knobo models fetch {name} --to FOLDER`, copy "
@@ -152,18 +150,19 @@ def reason_of(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")
 
 
-def download(
-    repository: str, folder: Path | None = None, *, only: Sequence[str] = (), trust_remote_code: bool = False
-) -> str:
-    """Fetch what loading needs of a repository, or ``only`` files like these, into a folder or into the cache."""
+def download(repository: str, *, only: Sequence[str] = (), trust_remote_code: bool = False) -> str:
+    """Fetch what loading needs of a repository, or ``only`` files like these, into the cache; return the folder."""
     from huggingface_hub import HfApi, snapshot_download
 
-    names = HfApi().list_repo_files(repository)
+    files = choose_files(HfApi().list_repo_files(repository), only, trust_remote_code=trust_remote_code)
+    return str(snapshot_download(repository, allow_patterns=files))
+
+
+def choose_files(names: Sequence[str], only: Sequence[str] = (), *, trust_remote_code: bool = False) -> list[str]:
+    """Of a repository's files those like ``only``, or those that loading needs."""
     if only:
-        files = [name for name in names if any(fnmatch(name, pattern) for pattern in only)]
-    else:
-        files = needed_files(names, trust_remote_code=trust_remote_code)
-    return str(snapshot_download(repository, allow_patterns=files, local_dir=folder))
+        return [name for name in names if any(fnmatch(name, pattern) for pattern in only)]
+    return needed_files(names, trust_remote_code=trust_remote_code)
 
 
 def needed_files(names: Sequence[str], *, trust_remote_code: bool = False) -> list[str]:
