@@ -78,12 +78,15 @@ def models_check(
     from knobo.encoders.check import check_encoder
 
     encoder = load_encoder(name, device=device, precision=precision, trust_remote_code=trust_remote_code)  # type: ignore[arg-type]
-    result = check_encoder(encoder)
+    exact = None if precision == "fp32" else load_encoder(name, device=device, trust_remote_code=trust_remote_code)
+    result = check_encoder(encoder, exact)
     text = "no text side" if result.text_dim is None else f"texts have {result.text_dim} values"
     size = getattr(encoder, "image_size", None)
     seen = f", each seen at {size[0]} × {size[1]} pixels" if size else ""
     out_console.print(f"{result.spec}: images have {result.image_dim} values{seen}; {text}.", soft_wrap=True)
     out_console.print(f"{result.images_per_second:.1f} images/s on {getattr(encoder, 'device', 'cpu')}, {precision}.")
+    if result.cosine is not None:
+        out_console.print(f"Cosine with fp32: at least {result.cosine:.5f}.")
     if result.problems:
         raise FormatError(f"{name} is not fit for use: {'; '.join(result.problems)}.")
     out_console.print("Rows have length 1, and a second run gives the same numbers.")

@@ -1,5 +1,6 @@
 """The commands ``knobo models …``."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def test_check_encodes_images_and_texts(tmp_path):
     output = run("check", tmp_path, "--device", "cpu", "--precision", "bf16")
     assert "images have 16 values, each seen at 24 × 24 pixels; texts have 16 values" in output
     assert "images/s on cpu, bf16" in output
+    assert float(re.search(r"Cosine with fp32: at least (0\.\d+)\.", output)[1]) > 0.999
     assert "a second run gives the same numbers" in output
 
 

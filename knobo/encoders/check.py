@@ -28,6 +28,8 @@ class EncoderCheck:
         Of a second run, two images a batch.
     norm_error, repeat_error : float
         Largest distance of a row's length from 1, and of a value from itself in a second run.
+    cosine : float or None
+        Smallest cosine between a row and that of the reference encoder; None without one.
     """
 
     spec: str
@@ -36,6 +38,7 @@ class EncoderCheck:
     images_per_second: float
     norm_error: float
     repeat_error: float
+    cosine: float | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -50,12 +53,14 @@ class EncoderCheck:
         return tuple(found)
 
 
-def check_encoder(encoder: Encoder) -> EncoderCheck:
+def check_encoder(encoder: Encoder, reference: Encoder | None = None) -> EncoderCheck:
     """Encode two synthetic images and, if there is a text side, two texts, twice each.
 
     Parameters
     ----------
     encoder : Encoder
+    reference : Encoder, optional
+        The same model in float32, to tell how far reduced precision is from it.
 
     Returns
     -------
@@ -81,4 +86,5 @@ def check_encoder(encoder: Encoder) -> EncoderCheck:
         speed,
         max(float(np.abs(np.linalg.norm(one, axis=1) - 1).max()) for one, _ in pairs),
         max(float(np.abs(one - two).max()) for one, two in pairs),
+        None if reference is None else float((first * reference.encode_images(images)).sum(axis=1).min()),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from knobo.encoders.hub import (
     CONFIG_FILE,
+    TAG_FILES,
     WEIGHT_FILES,
     cached_file,
     has_tokenizer,
@@ -210,8 +211,7 @@ def _locate(name: str, pretrained: str | None, trust_remote_code: bool) -> _Sour
     weights = cached_file(repository, WEIGHT_FILES)
     if weights is not None:
         return _Source(name, str(weights), settings)
-    files = (WEIGHT_FILES[0], f"{CONFIG_FILE} (the command writes it)")
-    raise DownloadError(how_to_carry(f"{name}/{pretrained}", repository, files, hindrance))
+    raise DownloadError(how_to_carry(f"{name}/{pretrained}", repository, TAG_FILES, hindrance))
 
 
 def _folder_source(folder: Path, trust_remote_code: bool) -> _Source:

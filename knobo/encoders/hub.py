@@ -11,6 +11,7 @@ from knobo.errors import DownloadError, InputError
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
+TAG_FILES = (WEIGHT_FILES[0], f"{CONFIG_FILE} (which the command writes)")  # for weights by open_clip's name
 TEXT_TOWER = "text_tower"  # folder inside a model's folder for the config of an open_clip model's BERT
 
 _MARKS = (CONFIG_FILE, "config.json")

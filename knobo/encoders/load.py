@@ -8,10 +8,19 @@ from typing import Any
 
 from knobo.encoders.base import Encoder
 from knobo.encoders.classical import ClassicalEncoder
-from knobo.encoders.hub import CONFIG_FILE, model_folder
+from knobo.encoders.hub import (
+    CONFIG_FILE,
+    TAG_FILES,
+    WEIGHT_FILES,
+    cached_file,
+    how_to_carry,
+    is_offline,
+    model_folder,
+    obstacle,
+)
 from knobo.encoders.registry import ModelCard, close_names, find_model
 from knobo.encoders.torch_encoder import Precision
-from knobo.errors import FileError, FormatError, InputError, InputTypeError
+from knobo.errors import DownloadError, FileError, FormatError, InputError, InputTypeError
 
 
 def load_encoder(
@@ -118,11 +127,18 @@ def _load_card(card: ModelCard, settings: dict[str, Any], trust_remote_code: boo
             f"knobo cannot load {card.name} by name. {card.how} `knobo models show {card.name}` says more."
         )
     if card.load_as is not None:
+        _require_cached(card)  # before open_clip is imported, which takes seconds
         return _load_open_clip(card.load_as, settings)
     folder = model_folder(
         str(card.hub_id), name=card.name, files=card.files, trust_remote_code=trust_remote_code and card.remote_code
     )
     return _load_folder(folder, card.name, settings, trust_remote_code)
+
+
+def _require_cached(card: ModelCard) -> None:
+    """Raise :class:`DownloadError` if downloads are switched off and the hub's cache lacks a model's weights."""
+    if is_offline() and cached_file(str(card.hub_id), WEIGHT_FILES) is None:
+        raise DownloadError(how_to_carry(card.name, str(card.hub_id), TAG_FILES, obstacle()))
 
 
 def _load_folder(folder: Path, spec: str, settings: dict[str, Any], trust_remote_code: bool) -> Encoder:

@@ -186,4 +186,5 @@ def close_names(name: str, others: tuple[str, ...] = ()) -> list[str]:
 
 
 def _names(card: ModelCard) -> set[str]:
-    return {card.name, *(alias.lower() for alias in card.aliases)}
+    loaded_as = {card.load_as.lower(), card.load_as.lower().removeprefix("open_clip:")} if card.load_as else set()
+    return {card.name, *(alias.lower() for alias in card.aliases)} | loaded_as

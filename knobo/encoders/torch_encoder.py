@@ -31,8 +31,8 @@ class TorchImageEncoder:
     spec : str
         Name from which :func:`knobo.load_encoder` makes the same encoder again.
     model : torch.nn.Module
-    image_size : tuple of int
-        Height and width of what the model sees.
+    image_size : tuple of int or None
+        Height and width of what the model sees; None if it keeps the shape of an image.
     device : torch.device
     precision : {"fp32", "bf16", "fp16"}
         On a CPU ``"bf16"`` converts the weights, for autocast is slower than float32 there. On a GPU both autocast.
@@ -44,7 +44,7 @@ class TorchImageEncoder:
         spec: str,
         model: torch.nn.Module,
         *,
-        image_size: tuple[int, int],
+        image_size: tuple[int, int] | None,
         device: torch.device,
         precision: Precision = "fp32",
         batch_size: int = 32,

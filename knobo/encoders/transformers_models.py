@@ -165,9 +165,11 @@ def _vectors(output: Any) -> torch.Tensor:
     return vectors
 
 
-def _image_size(model: Any, processor: Any) -> tuple[int, int]:
+def _image_size(model: Any, processor: Any) -> tuple[int, int] | None:
+    """Height and width that the model sees; None for one that keeps the shape of an image, such as SigLIP 2 NaFlex."""
     size = getattr(processor, "crop_size", None) or getattr(processor, "size", None) or {}
     if "height" in size:
         return square((size["height"], size["width"]))
     vision = getattr(model.config, "vision_config", model.config)
-    return square(size.get("shortest_edge") or vision.image_size)
+    side = size.get("shortest_edge") or getattr(vision, "image_size", None)
+    return side and square(side)

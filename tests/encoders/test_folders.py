@@ -17,6 +17,7 @@ from tiny_models import save_timm as timm_vit
 from tiny_models import save_transformers_clip as clip
 from tiny_models import save_transformers_dinov2 as dinov2
 from tiny_models import save_transformers_siglip as siglip
+from tiny_models import save_transformers_siglip2 as siglip2
 
 from knobo.encoders import ClipEncoder, TextEncoder, load_encoder
 from knobo.errors import DownloadError, FileError, FormatError, InputError, MissingDependencyError
@@ -30,7 +31,9 @@ def images():
     ]
 
 
-@pytest.fixture(scope="module", params=[biomedclip, clip, siglip, dinov2, timm_vit], ids=lambda save: save.__name__)
+@pytest.fixture(
+    scope="module", params=[biomedclip, clip, siglip, siglip2, dinov2, timm_vit], ids=lambda save: save.__name__
+)
 def saved(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     return request.param, folder, request.param(folder)
@@ -70,7 +73,7 @@ def text_rows(save, folder, model, texts):
             tokens = tokenizer(texts, padding="max_length", max_length=16, return_tensors="pt").input_ids
             return unit(model.encode_text(tokens))
         length = model.config.text_config.max_position_embeddings
-        padding = "max_length" if save is siglip else True
+        padding = "max_length" if save in (siglip, siglip2) else True
         inputs = tokenizer(texts, padding=padding, max_length=length, truncation=True, return_tensors="pt")
         return unit(model.get_text_features(**inputs))
 
@@ -82,7 +85,8 @@ def test_image_rows_are_those_of_the_library(saved, images):
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows, image_rows(save, folder, model, images), atol=1e-5)
     assert encoder.spec == f"local-dir:{folder}"
-    assert encoder.image_size == {biomedclip: (160, 160), timm_vit: (160, 160), dinov2: (28, 28)}.get(save, (24, 24))
+    sizes = {biomedclip: (160, 160), timm_vit: (160, 160), dinov2: (28, 28), siglip2: None}
+    assert encoder.image_size == sizes.get(save, (24, 24))
     np.testing.assert_allclose(load_encoder(encoder.spec, device="cpu").encode_images(images), rows, atol=1e-6)
 
 

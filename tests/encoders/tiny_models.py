@@ -67,6 +67,19 @@ def save_transformers_siglip(folder):
     return model
 
 
+def save_transformers_siglip2(folder):
+    """SigLIP 2 NaFlex, which cuts an image of any shape into patches."""
+    torch.manual_seed(0)
+    text = {**SMALL, "vocab_size": len(WORDS), "max_position_embeddings": 10, "pad_token_id": 0}
+    vision = {**SMALL, "num_patches": 16, "patch_size": 8}
+    model = transformers.Siglip2Model(transformers.Siglip2Config(text_config=text, vision_config=vision)).eval()
+    model.save_pretrained(folder)
+    processor = transformers.Siglip2ImageProcessor(patch_size=8, max_num_patches=16, image_mean=MEAN, image_std=STD)
+    processor.save_pretrained(folder)
+    _save_tokenizer(folder)
+    return model
+
+
 def save_transformers_dinov2(folder):
     torch.manual_seed(0)
     sizes = {name: SMALL[name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads")}
