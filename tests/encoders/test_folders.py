@@ -76,6 +76,7 @@ def text_rows(save, folder, model, texts):
         length = model.config.text_config.max_position_embeddings
         padding = "max_length" if save in (siglip, siglip2) else True
         inputs = tokenizer(texts, padding=padding, max_length=length, truncation=True, return_tensors="pt")
+        inputs.pop("token_type_ids", None)  # of the test's BERT tokenizer; CLIP and SigLIP have none
         return unit(model.get_text_features(**inputs))
 
 
