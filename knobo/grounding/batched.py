@@ -67,12 +67,17 @@ class ConceptBatch:
     def __init__(self, X: torch.Tensor, y: torch.Tensor, S: torch.Tensor, *, ridge: torch.Tensor, basis: Basis) -> None:
         import torch
 
-        self.xp = torch
         self.X, self.y, self.S, self.ridge = X, y, S, ridge
         self.mean, self.axes, self.variance = (
             torch.from_numpy(np.ascontiguousarray(part)).to(X) for part in (basis.mean, basis.axes, basis.variance)
         )
         self.rest = basis.rest
+
+    @property
+    def xp(self) -> Any:
+        import torch
+
+        return torch
 
     def logits(self, W: Any, b: Any) -> Any:
         return self.X @ W + (b - self.at_mean(W))
@@ -80,9 +85,6 @@ class ConceptBatch:
     def at_mean(self, W: Any) -> Any:
         """Logit of the mean embedding, (p, 1, c)."""
         return (self.mean @ W)[:, None]
-
-    def sigmoid(self, logits: Any) -> Any:
-        return self.xp.sigmoid(logits)
 
     def curvature(self, logits: Any) -> Any:
         p = self.xp.sigmoid(logits)

@@ -189,5 +189,5 @@ def _check(
         )
     strengths = np.broadcast_to(np.asarray(C, dtype=float), labels.shape[1])
     if not (strengths > 0).all() or not 0 <= l1_ratio <= 1:
-        raise InputError(f"C must be positive and l1_ratio within [0, 1], got C={C} and l1_ratio={l1_ratio}.")
+        raise InputError(f"C must be positive and l1_ratio within [0, 1], got C={C!r} and l1_ratio={l1_ratio}.")
     return X, strengths

@@ -106,8 +106,9 @@ def solve_tasks(
 
         def one(task: Task) -> T:
             rows = X[task.rows]
-            path = _elastic_path(rows, task, Cs, ridge, l1_ratio) if l1_ratio else _path(rows, task, Cs, basis, ridge, tol)
-            return reduce(task, list(path))
+            if l1_ratio > 0:
+                return reduce(task, list(_elastic_path(rows, task, Cs, ridge, l1_ratio)))
+            return reduce(task, list(_path(rows, task, Cs, basis, ridge, tol)))
 
         results = []
         for result in Parallel(n_jobs, prefer="threads", return_as="generator")(delayed(one)(task) for task in tasks):
@@ -116,9 +117,7 @@ def solve_tasks(
         return results
 
 
-def _path(
-    X: Array, task: Task, Cs: Iterable[float], basis: Basis, ridge: Array | float, tol: float
-) -> Iterator[Fit]:
+def _path(X: Array, task: Task, Cs: Iterable[float], basis: Basis, ridge: Array | float, tol: float) -> Iterator[Fit]:
     problem = ConceptRows(X, task.y, task.weights, ridge=ridge, basis=basis)
     at = problem.origin()
     if task.start is not None:
@@ -131,21 +130,18 @@ def _path(
         yield Fit(found.W, found.b[0] - basis.mean @ found.W, found.logits, found.error[0])
 
 
-def _elastic_path(
-    X: Array, task: Task, Cs: Iterable[float], ridge: Array | float, l1_ratio: float
-) -> Iterator[Fit]:
+def _elastic_path(X: Array, task: Task, Cs: Iterable[float], ridge: Array | float, l1_ratio: float) -> Iterator[Fit]:
     """Each column with an L1 share in its penalty, by the solver of the heads."""
     d, c = X.shape[1], task.weights.shape[1]
     scale = np.broadcast_to(np.sqrt(ridge), (d, c)).astype(float)
     none = np.zeros((1, d))
-    problems = [
-        Problem(X / scale[:, k], task.y.astype(np.intp), task.weights[:, k].astype(float), n_classes=2) for k in range(c)
-    ]
+    codes, weights = task.y.astype(np.intp), task.weights.astype(float)
+    problems = [Problem(X / scale[:, k], codes, weights[:, k], n_classes=2) for k in range(c)]
     starts: list[tuple[Array, Array] | None] = [None] * c
     for C in Cs:
         W, b = np.empty((d, c)), np.empty(c)
         for k, problem in enumerate(problems):
-            alpha = 1 / (C * float(task.weights[:, k].sum(dtype=float)))
+            alpha = 1 / (C * float(weights[:, k].sum()))
             found = solve(problem, make_penalty(none, none, alpha=alpha, l1_ratio=l1_ratio), start=starts[k], tol=1e-7)
             starts[k] = (found.W, found.b)
             W[:, k], b[k] = found.W[0] / scale[:, k], found.b[0]

@@ -80,13 +80,15 @@ class ConceptRows:
         Of the data that X was drawn from.
     """
 
-    xp = np
-
     def __init__(self, X: Array, y: Array, S: Array, *, ridge: Array | float, basis: Basis) -> None:
         self.X, self.y, self.S = X, y[:, None].astype(X.dtype), S.astype(X.dtype, copy=False)
         self.ridge, self.basis = np.asarray(ridge, dtype=X.dtype), basis
         rows = max(64, _BLOCK_BYTES // X[:1].nbytes)
         self.blocks = [slice(i, i + rows) for i in range(0, len(X), rows)]
+
+    @property
+    def xp(self) -> Any:
+        return np
 
     def origin(self) -> tuple[Array, Array, Array]:
         """Weights, intercepts and logits of zero."""
@@ -96,9 +98,6 @@ class ConceptRows:
     def logits(self, W: Array, b: Array) -> Array:
         """Log-odds of the rows, (n, c)."""
         return self.X @ W + (b - self.basis.mean @ W)
-
-    def sigmoid(self, logits: Array) -> Array:
-        return expit(logits)
 
     def curvature(self, logits: Array) -> Array:
         h = expit(logits)

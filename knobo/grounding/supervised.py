@@ -1,4 +1,4 @@
-"""Grounding functions: one logistic regression per concept on image embeddings, its strength chosen on held-out rows."""
+"""Grounding functions: one logistic regression per concept on embeddings, its strength chosen on held-out rows."""
 
 from __future__ import annotations
 
@@ -94,7 +94,9 @@ def fit_grounding(
     train = [fold_of != k for k in range(len(folds))]
     tasks = [Task(rows, y, _fold_weights(y, fold_of[rows], len(folds), class_weight, X.dtype)) for rows, y in known]
     fold_scales = np.stack([_scale(Z[part]) for part in train], axis=1)
-    searched = solve_tasks(Z, tasks, strengths, _searcher(fold_of, len(folds)), ridge=fold_scales**2, **settings)
+    searched = solve_tasks(
+        Z, tasks, strengths.tolist(), _searcher(fold_of, len(folds)), ridge=fold_scales**2, **settings
+    )
 
     losses = np.stack([found.losses for found in searched], axis=2)  # (n_Cs, n_folds, m)
     best_without = (losses.sum(axis=1, keepdims=True) - losses).argmin(axis=0)  # (n_folds, m)
