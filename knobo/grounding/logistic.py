@@ -105,7 +105,7 @@ def fit_logistic(
         tasks,
         (1.0,),
         _only,
-        basis=Basis.of(X),
+        basis=Basis.of(X, np.flatnonzero(~np.isnan(labels).all(axis=1))),
         l1_ratio=l1_ratio,
         tol=tol,
         n_jobs=n_jobs,

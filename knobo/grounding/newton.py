@@ -19,7 +19,7 @@ from typing import Any, Protocol
 Array = Any  # of NumPy or torch; a leading dimension "..." is absent on the CPU
 Pair = tuple[Array, Array]  # what belongs to the weights, (..., d, c), and to the intercepts, (..., 1, c)
 
-TOL = 1e-4  # probabilities, also of rows that were not fitted, then lie within 3e-4 of the optimum (benchmarks/grounding.py)
+TOL = 1e-4  # probabilities, also of other rows, are then within 3e-4 of the optimum, see benchmarks/grounding.py
 _MOST_NEWTON = 100
 _MOST_CG = 250
 

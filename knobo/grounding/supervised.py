@@ -91,9 +91,8 @@ def fit_grounding(
         "progress": progress,
     }
 
-    train = [fold_of != k for k in range(len(folds))]
     tasks = [Task(rows, y, _fold_weights(y, fold_of[rows], len(folds), class_weight, X.dtype)) for rows, y in known]
-    fold_scales = np.stack([_scale(Z[part]) for part in train], axis=1)
+    fold_scales = _scales_without(Z, folds)
     searched = solve_tasks(
         Z, tasks, strengths.tolist(), _searcher(fold_of, len(folds)), ridge=fold_scales**2, **settings
     )
@@ -160,6 +159,17 @@ def _fold_weights(
     for k in range(n_folds):
         weights[fold != k, k] = answer_weights(y[fold != k], class_weight)
     return weights
+
+
+def _scales_without(Z: NDArray[Any], folds: Folds) -> Array:
+    """Scales of standardised embeddings where one fold is left out, (d, n_folds)."""
+    sums = np.array(
+        [[Z[test].sum(axis=0, dtype=float), np.square(Z[test]).sum(axis=0, dtype=float)] for _, test in folds]
+    )
+    total, squares = (sums.sum(axis=0) - sums).swapaxes(0, 1)
+    n = np.array([[len(train)] for train, _ in folds])
+    variance = np.maximum(squares / n - (total / n) ** 2, 0.0)
+    return np.where(variance > 1e-12, np.sqrt(variance), 1.0).T
 
 
 def _scale(X: NDArray[Any]) -> Array:

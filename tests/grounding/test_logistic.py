@@ -77,7 +77,14 @@ def test_l1_shares_equal_saga(pool, l1_ratio):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = sklearn_probabilities(
-            X, labels[:, :2], C=0.05, l1_ratio=l1_ratio, class_weight="balanced", solver="saga", tol=1e-7, max_iter=20000
+            X,
+            labels[:, :2],
+            C=0.05,
+            l1_ratio=l1_ratio,
+            class_weight="balanced",
+            solver="saga",
+            tol=1e-7,
+            max_iter=20000,
         )
     assert np.abs(functions(X) - expected).max() < 3e-4
     assert (functions.coef == 0).any()
