@@ -91,7 +91,7 @@ def minimise(problem: Problem, W: Array, b: Array, logits: Array, *, tol: float 
         active = error > tol
         if iteration == _MOST_NEWTON or not active.any():
             break
-        step, change = _newton_step(problem, h, slope, solve, active, tol * tol * total)
+        step, change = _newton_step(problem, h, slope, solve, active, total, tol)
         t = _step_length(problem, W, logits, slope, step, change)
         W, b, logits = W + t * step[0], b + t * step[1], logits + t * change
         slope = problem.slope(logits, W)
@@ -107,7 +107,13 @@ def _with_intercept(weights: Callable[[Array], Array], total: Array) -> Callable
 
 
 def _newton_step(
-    problem: Problem, h: Array, slope: Pair, solve: Callable[[Pair], Pair], active: Array, goal: Array
+    problem: Problem,
+    h: Array,
+    slope: Pair,
+    solve: Callable[[Pair], Pair],
+    active: Array,
+    total: Array,
+    tol: float,
 ) -> tuple[Pair, Array]:
     """Newton step of the active columns and the change of the logits along it; the other columns stay."""
     xp = problem.xp
@@ -115,8 +121,9 @@ def _newton_step(
     residual = (-slope[0], -slope[1])
     direction = z = solve(residual)
     energy = _dot(residual, z)
-    # Exact enough for this step to gain what Newton steps gain near the end, but no more exact than the end needs.
-    enough = xp.maximum(xp.minimum(0.1 * energy, xp.full_like(energy, 0.0625)) * energy, 0.25 * goal)
+    # A quarter of the energy at first, then as exact as the next Newton step can use: its error goes with the square of
+    # the logits' error (energy / total). Never more exact than the end needs.
+    enough = xp.maximum(xp.minimum(4 * energy / total, xp.full_like(energy, 0.25)) * energy, 0.25 * tol**2 * total)
     for _ in range(_MOST_CG):
         product, along = problem.curve(h, direction)
         length = xp.where(active, energy / xp.where(active, _dot(direction, product), 1.0), 0.0)
