@@ -161,7 +161,7 @@ def _in_batches(
 ) -> list[T]:
     import torch
 
-    pool = torch.from_numpy(np.ascontiguousarray(X)).to(device)
+    pool = torch.from_numpy(X if X.flags.writeable else X.copy()).to(device)
     factors = torch.as_tensor(np.asarray(ridge, dtype=X.dtype), device=device)
     results: dict[int, T] = {}
     for batch in make_batches([len(task.rows) for task in tasks], X[:1].nbytes, device):
