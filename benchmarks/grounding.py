@@ -170,7 +170,7 @@ def main(argv=None):
     parser.add_argument("--concepts", type=int, default=150)
     parser.add_argument("--pool", type=int, default=20_000)
     parser.add_argument("--dimensions", type=int, default=768)
-    parser.add_argument("--grid-concepts", type=int, default=4)
+    parser.add_argument("--grid-concepts", type=int, default=16)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--blas-threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -165,8 +165,8 @@ def draw_balanced(
     return drawn
 
 
-def _only(task: Task, path: Sequence[Fit]) -> Fit:
-    fit = path[0]
+def _only(_: Task, path: Iterable[Fit]) -> Fit:
+    fit = next(iter(path))
     return Fit(fit.W, fit.b, fit.logits[:0], fit.error)
 
 

@@ -57,7 +57,7 @@ def solve_tasks(
     X: Array,
     tasks: Sequence[Task],
     Cs: Sequence[float],
-    reduce: Callable[[Task, list[Fit]], T],
+    reduce: Callable[[Task, Iterable[Fit]], T],
     *,
     basis: Basis,
     ridge: Array | float = 1.0,
@@ -77,7 +77,8 @@ def solve_tasks(
     Cs : sequence of float
         Inverse strengths, in the order in which they are fitted; from small to large is fastest.
     reduce : callable
-        Takes a task and its fits, one a strength, and returns what to keep of them.
+        Takes a task and its fits, one a strength, and returns what to keep of them. Fits that it does not ask for are
+        not computed (on a GPU they are).
     basis : Basis
         Of X.
     ridge : float or ndarray of shape (d, c)
@@ -107,8 +108,8 @@ def solve_tasks(
         def one(task: Task) -> T:
             rows = X[task.rows]
             if l1_ratio > 0:
-                return reduce(task, list(_elastic_path(rows, task, Cs, ridge, l1_ratio)))
-            return reduce(task, list(_path(rows, task, Cs, basis, ridge, tol)))
+                return reduce(task, _elastic_path(rows, task, Cs, ridge, l1_ratio))
+            return reduce(task, _path(rows, task, Cs, basis, ridge, tol))
 
         results = []
         for result in Parallel(n_jobs, prefer="threads", return_as="generator")(delayed(one)(task) for task in tasks):
@@ -152,7 +153,7 @@ def _in_batches(
     X: Array,
     tasks: Sequence[Task],
     Cs: Sequence[float],
-    reduce: Callable[[Task, list[Fit]], T],
+    reduce: Callable[[Task, Iterable[Fit]], T],
     basis: Basis,
     ridge: Array | float,
     tol: float,

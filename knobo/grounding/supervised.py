@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ def fit_grounding(
 
     The penalty is on embeddings that are standardised with the training fold's mean and scale. The strength used for a
     fold is the one with the least log-loss on the *other* folds, so a held-out activation never depends on its own
-    label.
+    label. Strengths are tried from strong to weak until the log-loss has risen by more than 1 %.
 
     Parameters
     ----------
@@ -97,28 +97,20 @@ def fit_grounding(
         Z, tasks, strengths.tolist(), _searcher(fold_of, len(folds)), ridge=fold_scales**2, **settings
     )
 
-    losses = np.stack([found.losses for found in searched], axis=2)  # (n_Cs, n_folds, m)
-    best_without = (losses.sum(axis=1, keepdims=True) - losses).argmin(axis=0)  # (n_folds, m)
-    best = losses.sum(axis=1).argmin(axis=0)
     held_out = np.empty(labels.shape)
     for k, (_, test) in enumerate(folds):
-        W = np.stack([found.W[c][:, k] for c, found in zip(best_without[k], searched, strict=True)])
-        b = np.array([found.b[c][k] for c, found in zip(best_without[k], searched, strict=True)])
+        W, b = np.stack([found.W[:, k] for found in searched]), np.array([found.b[k] for found in searched])
         held_out[test] = activations(Z[test], W, b)
 
+    best = strengths[[found.best for found in searched]]
     tasks = [
-        Task(
-            rows,
-            y,
-            (strengths[c] * answer_weights(y, class_weight))[:, None].astype(X.dtype),
-            start=(found.W[c].mean(axis=1, keepdims=True), found.b[c].mean(keepdims=True)),
-        )
-        for (rows, y), c, found in zip(known, best, searched, strict=True)
+        Task(rows, y, (C * answer_weights(y, class_weight))[:, None].astype(X.dtype), start=found.start)
+        for (rows, y), C, found in zip(known, best, searched, strict=True)
     ]
-    fits = solve_tasks(Z, tasks, (1.0,), lambda _, path: (path[0].W[:, 0], path[0].b[0]), **settings)
+    fits = solve_tasks(Z, tasks, (1.0,), _only_column, **settings)
     coef = np.array([W for W, _ in fits], dtype=np.float64) / scale
     intercept = np.array([b for _, b in fits], dtype=np.float64) - coef @ mean
-    return GroundingFit(coef, intercept, strengths[best], held_out)
+    return GroundingFit(coef, intercept, best, held_out)
 
 
 def make_folds(
@@ -132,23 +124,52 @@ def make_folds(
 
 @dataclass(frozen=True)
 class _Search:
-    """Of one concept: held-out log-loss (n_Cs, n_folds), and each strength's weights (d, n_folds) and intercepts."""
+    """Of one concept: each fold's weights (d, n_folds) and intercepts at its strength, the best strength for all rows
+    (an index), and where to start its fit."""
 
-    losses: Array
-    W: list[NDArray[Any]]
-    b: list[NDArray[Any]]
+    W: NDArray[Any]
+    b: NDArray[Any]
+    best: int
+    start: tuple[NDArray[Any], NDArray[Any]]
 
 
-def _searcher(fold_of: NDArray[np.intp], n_folds: int) -> Callable[[Task, list[Fit]], _Search]:
-    def search(task: Task, path: list[Fit]) -> _Search:
+def _searcher(fold_of: NDArray[np.intp], n_folds: int) -> Callable[[Task, Iterable[Fit]], _Search]:
+    def search(task: Task, path: Iterable[Fit]) -> _Search:
         own = fold_of[task.rows]
-        losses = []
+        fits: list[Fit] = []
+        losses: list[Array] = []
         for fit in path:
             logits = fit.logits[np.arange(len(own)), own].astype(np.float64)
-            losses.append(np.bincount(own, np.logaddexp(0, np.where(task.y, -logits, logits)), minlength=n_folds))
-        return _Search(np.array(losses), [fit.W for fit in path], [fit.b for fit in path])
+            fits.append(fit)
+            each = np.logaddexp(0, np.where(task.y, -logits, logits))
+            losses.append(np.bincount(own, each, minlength=n_folds).astype(np.float64))
+            chosen, settled = _choose(np.array(losses))
+            if settled:
+                break
+        columns = range(n_folds)
+        W = np.stack([fits[c].W[:, k] for c, k in zip(chosen, columns, strict=False)], axis=1)
+        b = np.array([fits[c].b[k] for c, k in zip(chosen, columns, strict=False)])
+        best = fits[chosen[-1]]
+        return _Search(W, b, int(chosen[-1]), (best.W.mean(axis=1, keepdims=True), best.b.mean(keepdims=True)))
 
     return search
+
+
+def _choose(losses: Array) -> tuple[NDArray[np.intp], bool]:
+    """Index of the best strength for each fold, by the loss on the others, and for all; and whether these are settled.
+
+    A choice is settled once its loss has risen to more than 1 % above its least: weaker penalties, whose fits take
+    longest, are then not tried. A fold's choice, and when it is settled, depend on no label of its own.
+    """
+    total = losses.sum(axis=1, keepdims=True)
+    criterion = np.hstack([total - losses, total])  # (n_Cs, n_folds + 1)
+    past = np.logical_or.accumulate(criterion > 1.01 * np.minimum.accumulate(criterion, axis=0), axis=0)
+    return np.where(past, np.inf, criterion).argmin(axis=0), bool(past[-1].all())
+
+
+def _only_column(_: Task, path: Iterable[Fit]) -> tuple[NDArray[Any], Any]:
+    fit = next(iter(path))
+    return fit.W[:, 0], fit.b[0]
 
 
 def _fold_weights(

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from knobo.errors import InputError, NotFittedError
 from knobo.grounding import ConceptScorer, concept_answers, held_out_quality
+from knobo.grounding.supervised import _choose
 
 
 @pytest.fixture
@@ -212,3 +213,13 @@ def test_an_experts_answer_beats_the_report_and_gaps_stay_gaps():
     reports = ["No nodule.", "There is a nodule.", "Normal heart size."]
     _, answers = concept_answers(3, None, expert, reports)
     np.testing.assert_array_equal(answers["nodule"], [1.0, 1.0, np.nan])
+
+
+def test_weaker_penalties_are_not_tried_once_the_loss_has_risen():
+    losses = np.array([[10.0, 10.0], [8.0, 8.0], [9.0, 8.05], [1.0, 1.0]])  # two folds, four strengths
+    assert _choose(losses[:2])[1] is False
+    chosen, settled = _choose(losses[:3])
+    assert list(chosen) == [1, 1, 1]  # the first fold is judged by the second's loss, the second by the first's
+    assert settled is False  # 8.05 is within 1 % of 8
+    assert list(_choose(losses)[0]) == [3, 1, 1]
+    assert _choose(losses + np.array([[0.0], [0.0], [1.0], [0.0]]))[1] is True
