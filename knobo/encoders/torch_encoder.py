@@ -128,6 +128,11 @@ class TorchImageEncoder:
 class TorchEncoder(TorchImageEncoder):
     """A :class:`TorchImageEncoder` with a text side."""
 
+    @property
+    def logit_scale(self) -> float:
+        """Inverse temperature of the model: what it multiplies a cosine with to make a logit."""
+        return float(self._model.logit_scale.detach().float().exp())
+
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode texts into an array of shape (n, d), float32, unit rows, in the order of ``texts``.
 

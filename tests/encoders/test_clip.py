@@ -238,3 +238,7 @@ def test_bad_arguments_are_named(encoder, folder, images):
 def test_a_device_that_is_not_there_is_named(folder):
     with pytest.raises(InputError, match="has no cuda device; use device='auto' or 'cpu'"):
         load_encoder(folder, device="cuda")
+
+
+def test_the_temperature_is_the_models(encoder, model):
+    assert encoder.logit_scale == pytest.approx(model.logit_scale.exp().item())
