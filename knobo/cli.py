@@ -13,6 +13,7 @@ from rich.text import Text
 from knobo.cli_bank import bank_app
 from knobo.cli_corpus import corpus_app
 from knobo.cli_output import error_console, interactive, out_console, print_frame
+from knobo.cli_store import store_app
 from knobo.errors import InputError, KnoboError
 from knobo.storage import atomic_path, write_text
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(bank_app, name="bank")
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(store_app, name="store")
 
 ImageColumn = Annotated[str, typer.Option("--image", help="Manifest column with the image paths.")]
 LabelColumn = Annotated[str, typer.Option("--label", help="Manifest column with the class labels.")]
@@ -84,6 +86,7 @@ def fit(
     bank: Annotated[str | None, typer.Option(help="A shipped bank or a bank file; needed with --report.")] = None,
     group: Annotated[str | None, typer.Option(help="Column that keeps images of one patient together.")] = None,
     encoder: Annotated[str, typer.Option(help="Such as classical, hf-hub:ORG/NAME, local-dir:FOLDER.")] = "classical",
+    store: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings between runs.")] = None,
     cv: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
     out: Out = Path("out"),
     seed: Seed = 0,
@@ -96,7 +99,7 @@ def fit(
 
     from knobo.classifier import ConceptBottleneckClassifier
     from knobo.comparison import cross_validate
-    from knobo.encoders import load_encoder
+    from knobo.encoders import embed, load_encoder
     from knobo.grounding import ConceptScorer, concept_answers
     from knobo.images import concept_columns, read_manifest
 
@@ -109,7 +112,7 @@ def fit(
     labels = np.asarray(data.labels)
     columns = concept_columns(data.frame, names) if names else None
     loaded_encoder = load_encoder(encoder)
-    embeddings = loaded_encoder.encode_images(data.paths, progress=interactive())
+    embeddings = embed(loaded_encoder, data.paths, store=store, progress=interactive()).rows
     the_bank, answers = concept_answers(len(embeddings), bank, columns, data.reports)
     clf = ConceptBottleneckClassifier(the_bank, loaded_encoder, scorer=ConceptScorer(random_state=seed))
     table, probabilities = cross_validate(

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from knobo.encoders.base import as_images, progress_bar, read_nth
+from knobo.encoders.pipeline import embed
+from knobo.encoders.staged import PixelStage, model_fingerprint, unit_rows
 from knobo.errors import DownloadError, FileError, FormatError, InputError, InputTypeError
 from knobo.images import ImageSource
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
@@ -67,7 +69,9 @@ class ClipEncoder:
         self.batch_size = batch_size
         source = _locate(name, pretrained)
         self.device = pick_device(device)
-        self._model, self._preprocess, self._tokenize = _load(source, self.device)
+        self._model, preprocess, self._tokenize = _load(source, self.device)
+        self._pixels = PixelStage(preprocess)
+        self._fingerprint = ""
         size = self._model.visual.image_size
         self.image_size: tuple[int, int] = (size, size) if isinstance(size, int) else (size[0], size[1])
 
@@ -90,15 +94,29 @@ class ClipEncoder:
         FileError, InputError
             If an image cannot be read; the message names it.
         """
+        return embed(self, images, progress=progress).rows
+
+    def prepare(self, image: Image.Image) -> NDArray[Any]:
+        """Bring one RGB image to the size of the model: shape (3, h, w)."""
+        return self._pixels.prepare(image)
+
+    def encode_batch(self, batch: NDArray[Any]) -> torch.Tensor:
+        """Encode stacked results of :meth:`prepare` to (b, d), float32, unit rows, on the device."""
         import torch
 
-        images = as_images(images)
-        rows = []
-        for batch in progress_bar(self._batches(len(images)), "encoding images", progress):
-            pixels = torch.stack([self._pixels(read_nth(images, n)) for n in batch])
-            with torch.inference_mode():
-                rows.append(_unit_rows(self._model.encode_image(pixels.to(self.device))))
-        return np.concatenate(rows)
+        with torch.inference_mode():
+            pixels = self._pixels.to_device(batch, self.device, next(self._model.visual.parameters()).dtype)
+            return unit_rows(self._model.encode_image(pixels))
+
+    def fingerprint(self) -> str:
+        """Digest of the image side: weights, settings, normalisation. A :class:`EmbeddingStore` files rows under it."""
+        self._fingerprint = self._fingerprint or model_fingerprint(self._model.visual, self._pixels.transform)
+        return self._fingerprint
+
+    def compile(self) -> ClipEncoder:
+        """Compile the image side with ``torch.compile``: the first batches take a minute, the later ones less time."""
+        self._model.visual.compile()
+        return self
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode texts into an array of shape (n, d), float32, unit rows, in the order of ``texts``.
@@ -120,7 +138,7 @@ class ClipEncoder:
         for batch in self._batches(len(texts)):
             tokens = self._tokenize([texts[n] for n in batch])
             with torch.inference_mode():
-                rows.append(_unit_rows(self._model.encode_text(tokens.to(self.device))))
+                rows.append(unit_rows(self._model.encode_text(tokens.to(self.device))).cpu().numpy())
         return np.concatenate(rows)
 
     def __sklearn_clone__(self) -> ClipEncoder:
@@ -128,12 +146,6 @@ class ClipEncoder:
 
     def _batches(self, n: int) -> list[range]:
         return [range(start, min(start + self.batch_size, n)) for start in range(0, n, self.batch_size)]
-
-    def _pixels(self, rgb: NDArray[np.uint8]) -> torch.Tensor:
-        from PIL import Image
-
-        pixels: torch.Tensor = self._preprocess(Image.fromarray(rgb))
-        return pixels
 
 
 def pick_device(device: str) -> torch.device:
@@ -293,8 +305,3 @@ def _how_to_carry(name: str, pretrained: str | None, reason: str) -> str:
 def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")
-
-
-def _unit_rows(output: torch.Tensor) -> NDArray[np.float32]:
-    rows: NDArray[np.float32] = output.float().cpu().numpy()
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
