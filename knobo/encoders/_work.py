@@ -25,6 +25,7 @@ from knobo.images import ImageSource
 
 OnError = Literal["raise", "skip"]
 _HITS_AT_ONCE = 512
+_NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 _MOST_WORKERS = 16
 
 
@@ -203,10 +204,7 @@ def _steps(encoder: Encoder, *, scaled: bool, check: bool) -> tuple[Callable[[Im
     """What is done with one image in a thread, and with a list of such results in the model."""
     if isinstance(encoder, StagedEncoder):
         at_least = _image_size(encoder) if scaled else None
-        return (
-            lambda source: encoder.prepare(open_rgb(source, at_least=at_least)),
-            lambda prepared: encoder.encode_batch(np.stack(prepared)),
-        )
+        return (lambda source: encoder.prepare(open_rgb(source, at_least=at_least)), encoder.encode_batch)
     if not isinstance(encoder, Encoder):
         raise InputTypeError(f"An encoder must have spec and encode_images, got {type(encoder).__name__}.")
     if scaled:
@@ -241,9 +239,8 @@ def _ahead(
 
 def _is_out_of_memory(error: Exception) -> bool:
     """Python's own, CUDA's, Apple's and the CPU allocator's; torch raises a plain RuntimeError for the last ones."""
-    text = str(error).lower()
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "not enough memory" in text)
+        isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
     )
 
 

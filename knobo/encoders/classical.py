@@ -99,9 +99,9 @@ class ClassicalEncoder:
         """Describe one RGB image: a unit vector of shape (d,)."""
         return self._describe(np.asarray(image))
 
-    def encode_batch(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return stacked results of :meth:`prepare` as they are: each image is described by itself."""
-        return batch
+    def encode_batch(self, prepared: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Stack results of :meth:`prepare`: each image is described by itself."""
+        return np.stack(prepared)
 
     def fingerprint(self) -> str:
         """Digest of the code that computes the descriptors, and which of them. Files rows of an embedding store."""

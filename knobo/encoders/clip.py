@@ -100,12 +100,12 @@ class ClipEncoder:
         """Bring one RGB image to the size of the model: shape (3, h, w)."""
         return self._pixels.prepare(image)
 
-    def encode_batch(self, batch: NDArray[Any]) -> torch.Tensor:
-        """Encode stacked results of :meth:`prepare` to (b, d), float32, unit rows, on the device."""
+    def encode_batch(self, prepared: Sequence[NDArray[Any]]) -> torch.Tensor:
+        """Encode results of :meth:`prepare` to (b, d), float32, unit rows, on the device."""
         import torch
 
         with torch.inference_mode():
-            pixels = self._pixels.to_device(batch, self.device, next(self._model.visual.parameters()).dtype)
+            pixels = self._pixels.to_device(prepared, self.device, next(self._model.visual.parameters()).dtype)
             return unit_rows(self._model.encode_image(pixels))
 
     def fingerprint(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -28,12 +29,12 @@ class StagedEncoder(Encoder, Protocol):
 
     batch_size: int
 
-    def prepare(self, image: Image.Image) -> NDArray[Any]:
-        """Bring one RGB image to the array that the model takes, always of one shape. Called from several threads."""
+    def prepare(self, image: Image.Image) -> Any:
+        """Bring one RGB image to what the model takes. Called from several threads."""
         ...
 
-    def encode_batch(self, batch: NDArray[Any]) -> Any:
-        """Encode stacked arrays to (b, d), float32, unit rows: an array, or a tensor that may still be under way."""
+    def encode_batch(self, prepared: Sequence[Any]) -> Any:
+        """Encode results of :meth:`prepare` to (b, d), float32, unit rows: an array, or a tensor still under way."""
         ...
 
 
@@ -68,11 +69,11 @@ class PixelStage:
             image = step(image)
         return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
-    def to_device(self, batch: NDArray[Any], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-        """Move a batch to the device and finish it there; from pinned memory, without waiting, on CUDA."""
+    def to_device(self, prepared: Sequence[NDArray[Any]], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+        """Stack a batch and finish it on the device; it gets there from pinned memory, without waiting, on CUDA."""
         import torch
 
-        pixels = torch.from_numpy(batch)
+        pixels = torch.from_numpy(np.stack(prepared))
         if device.type == "cuda":
             pixels = pixels.pin_memory().to(device, non_blocking=True)
         else:
