@@ -72,6 +72,7 @@ class PixelStage:
     def to_device(self, prepared: Sequence[NDArray[Any]], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
         """Stack a batch and finish it on the device; it gets there from pinned memory, without waiting, on CUDA."""
         import torch
+        from torchvision.transforms.functional import normalize
 
         pixels = torch.from_numpy(np.stack(prepared))
         if device.type == "cuda":
@@ -79,7 +80,8 @@ class PixelStage:
         else:
             pixels = pixels.to(device)
         if self._normalize is not None:
-            pixels = self._normalize(pixels.to(torch.float32).div_(255))
+            pixels = pixels.to(torch.float32).div_(255)
+            pixels = normalize(pixels, self._normalize.mean, self._normalize.std, inplace=True)
         return pixels.to(dtype)
 
 
