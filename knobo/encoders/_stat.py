@@ -68,20 +68,23 @@ class StatCache:
                 self._new[_name(path)] = (repr(tuple(state)), key)
 
     def flush(self) -> None:
-        """Write what is new.
+        """Write what is new, and close the file until it is needed again.
 
         Raises
         ------
         FileError
             If the file cannot be written, or is no SQLite file.
         """
-        if not self._new:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._open() as connection, connection:
-            rows = [(path, state, key) for path, (state, key) in self._new.items()]
-            connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
-            self._new.clear()
+        if self._new:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self._open() as connection, connection:
+                rows = [(path, state, key) for path, (state, key) in self._new.items()]
+                connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
+                self._new.clear()
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
