@@ -12,6 +12,7 @@ from rich.text import Text
 
 from knobo.cli_bank import bank_app
 from knobo.cli_corpus import corpus_app
+from knobo.cli_models import models_app
 from knobo.cli_output import error_console, interactive, out_console, print_frame
 from knobo.cli_store import store_app
 from knobo.errors import InputError, KnoboError
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.add_typer(bank_app, name="bank")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(store_app, name="store")
+app.add_typer(models_app, name="models")
 
 ImageColumn = Annotated[str, typer.Option("--image", help="Manifest column with the image paths.")]
 LabelColumn = Annotated[str, typer.Option("--label", help="Manifest column with the class labels.")]
@@ -85,7 +87,7 @@ def fit(
     report: Annotated[str | None, typer.Option(help="Column with free-text reports.")] = None,
     bank: Annotated[str | None, typer.Option(help="A shipped bank or a bank file; needed with --report.")] = None,
     group: Annotated[str | None, typer.Option(help="Column that keeps images of one patient together.")] = None,
-    encoder: Annotated[str, typer.Option(help="Such as classical, hf-hub:ORG/NAME, local-dir:FOLDER.")] = "classical",
+    encoder: Annotated[str, typer.Option(help="Such as classical, whyxrayclip, local-dir:FOLDER.")] = "classical",
     store: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings between runs.")] = None,
     cv: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
     out: Out = Path("out"),

@@ -1,4 +1,4 @@
-"""Images and texts to embeddings: encoders, the pipeline that runs them at speed, and the store of its results."""
+"""Images and texts to embeddings: encoders and published models, the pipeline that runs them, the store of results."""
 
 from knobo.encoders._work import Block, Skipped
 from knobo.encoders.base import Encoder, ImageEncoder, TextEncoder
@@ -6,6 +6,7 @@ from knobo.encoders.classical import ClassicalEncoder
 from knobo.encoders.clip import ClipEncoder
 from knobo.encoders.load import load_encoder
 from knobo.encoders.pipeline import Embeddings, embed, embed_blocks
+from knobo.encoders.registry import ModelCard, find_model, published_models
 from knobo.encoders.staged import StagedEncoder
 from knobo.encoders.store import EmbeddingStore
 from knobo.encoders.upkeep import Tidied, store_stats, tidy_store, verify_store
@@ -18,13 +19,16 @@ __all__ = [
     "Embeddings",
     "Encoder",
     "ImageEncoder",
+    "ModelCard",
     "Skipped",
     "StagedEncoder",
     "TextEncoder",
     "Tidied",
     "embed",
     "embed_blocks",
+    "find_model",
     "load_encoder",
+    "published_models",
     "store_stats",
     "tidy_store",
     "verify_store",

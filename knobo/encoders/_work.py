@@ -183,8 +183,8 @@ class Work:
         if len(bad):
             name = _name(self.images, items[bad[0]].n)
             raise InputError(
-                f"{self.spec} gives NaN or infinite values for {name}, and {len(bad) - 1} more of its batch. Are the "
-                "weights complete? In reduced precision, try float32."
+                f"{self.spec} gave an embedding that is zero or not finite for {name}, and {len(bad) - 1} more of its "
+                "batch. Are the weights complete? In reduced precision, try float32."
             )
         if self.shelf is not None:
             self.shelf.add([item.key for item in items], rows)

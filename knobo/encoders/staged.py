@@ -69,20 +69,23 @@ class PixelStage:
             image = step(image)
         return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
-    def to_device(self, prepared: Sequence[NDArray[Any]], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-        """Stack a batch and finish it on the device; it gets there from pinned memory, without waiting, on CUDA."""
+    def to_device(self, prepared: Sequence[NDArray[Any]], device: torch.device) -> torch.Tensor:
+        """Stack a batch and finish it on the device."""
         import torch
         from torchvision.transforms.functional import normalize
 
-        pixels = torch.from_numpy(np.stack(prepared))
-        if device.type == "cuda":
-            pixels = pixels.pin_memory().to(device, non_blocking=True)
-        else:
-            pixels = pixels.to(device)
+        pixels = send(torch.from_numpy(np.stack(prepared)), device)
         if self._normalize is not None:
             pixels = pixels.to(torch.float32).div_(255)
             pixels = normalize(pixels, self._normalize.mean, self._normalize.std, inplace=True)
-        return pixels.to(dtype)
+        return pixels
+
+
+def send(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy a batch to the device; to CUDA from pinned memory, without waiting."""
+    if device.type == "cuda" and batch.device.type == "cpu":
+        return batch.pin_memory().to(device, non_blocking=True)
+    return batch.to(device)
 
 
 def unit_rows(output: torch.Tensor) -> torch.Tensor:

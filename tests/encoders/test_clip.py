@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import time
 
 import numpy as np
 import open_clip
@@ -130,7 +129,7 @@ def test_a_torch_file_of_tensors_is_read_and_one_with_code_is_refused(copied, en
     np.testing.assert_allclose(rows, encoder.encode_images(images), atol=1e-5)
 
     torch.save({"state_dict": Touch(tmp_path / "ran")}, copied / "open_clip_pytorch_model.bin")
-    with pytest.raises(FormatError, match="a file that must run code to load is refused"):
+    with pytest.raises(FormatError, match="would have to run code to load, which knobo refuses"):
         load_encoder(copied, device="cpu")
     assert not (tmp_path / "ran").exists()
 
@@ -171,12 +170,11 @@ def test_incomplete_and_broken_folders(copied, tmp_path):
 
 @pytest.mark.parametrize("spec", ["hf-hub:some-lab/some-clip", "ViT-B-32/openai", "open_clip:ViT-B-32/openai"])
 def test_without_a_network_it_says_at_once_what_to_carry(offline, spec):
-    start = time.perf_counter()
     with pytest.raises(
-        DownloadError, match=r"switched off by KNOBO_OFFLINE.*open_clip_config\.json.*'local-dir:FOLDER'"
+        DownloadError,
+        match=r"switched off by KNOBO_OFFLINE.*knobo models fetch .*'local-dir:FOLDER'.*open_clip_config\.json",
     ):
         load_encoder(spec)
-    assert time.perf_counter() - start < 1
 
 
 def test_an_unreachable_hub_is_not_asked_for_a_minute(monkeypatch, tmp_path):

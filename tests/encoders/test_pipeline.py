@@ -151,7 +151,7 @@ def test_values_that_are_no_numbers_name_an_image(paths):
             rows[1] = np.nan
             return rows
 
-    with pytest.raises(InputError, match=r"toy gives NaN or infinite values for .*01\.png, and 0 more"):
+    with pytest.raises(InputError, match=r"toy gave an embedding that is zero or not finite for .*01\.png, and 0 more"):
         embed(Overflowing(), paths)
 
 

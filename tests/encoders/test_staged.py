@@ -39,8 +39,7 @@ def test_a_parted_transform_is_the_whole_one_bit_for_bit(pictures):
     batch = [stage.prepare(picture) for picture in pictures]
     assert batch[0].dtype == np.uint8
     expected = torch.stack([whole(picture) for picture in pictures])
-    assert torch.equal(stage.to_device(batch, CPU, torch.float32), expected)
-    assert torch.equal(stage.to_device(batch, CPU, torch.bfloat16), expected.to(torch.bfloat16))
+    assert torch.equal(stage.to_device(batch, CPU), expected)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,7 @@ def test_any_other_transform_stays_whole(whole, pictures):
     batch = [stage.prepare(picture) for picture in pictures]
     assert batch[0].dtype == np.float32
     expected = torch.stack([whole(picture) for picture in pictures])
-    assert torch.equal(stage.to_device(batch, CPU, torch.float32), expected)
+    assert torch.equal(stage.to_device(batch, CPU), expected)
 
 
 def test_unit_rows_are_float32():
