@@ -171,15 +171,16 @@ class Shelf:
             False for keys that are not, or no longer, there.
         """
         found: dict[int, Rows] = {}
-        by_shard: dict[int, list[int]] = {}
+        by_shard: dict[int, list[tuple[int, int]]] = {}
         for k, key in enumerate(keys):
             if key in self._waiting:
                 found[k] = self._waiting[key]
             elif key in self._places:
-                by_shard.setdefault(self._places[key][0], []).append(k)
+                shard, row = self._places[key]  # noted now: reading may find that rows have moved
+                by_shard.setdefault(shard, []).append((k, row))
         for shard, members in by_shard.items():
-            numbers = np.array([self._places[keys[k]][1] for k in members], np.intp)
-            found.update(zip(members, self._read(shard, numbers), strict=False))
+            read = self._read(shard, np.array([row for _, row in members], np.intp))
+            found.update(zip((k for k, _ in members), read, strict=False))
         there = np.array([k in found for k in range(len(keys))], dtype=bool)
         return np.stack([found[k] for k in sorted(found)]) if found else np.empty((0, 0), np.float32), there
 

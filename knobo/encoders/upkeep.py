@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -181,18 +182,24 @@ def _sound(path: Path) -> Shard:
 
 def _sweep(folder: Path) -> int:
     """Remove hidden folders in which a process that is no more was writing."""
-    old = [path for path in folder.glob(".*") if path.is_dir() and time.time() - path.stat().st_mtime > _STALE_SECONDS]
-    for path in old:
-        shutil.rmtree(path, ignore_errors=True)
-    return len(old)
+    removed = 0
+    for path in folder.glob(".*"):
+        try:
+            stale = path.is_dir() and time.time() - path.stat().st_mtime > _STALE_SECONDS
+        except FileNotFoundError:
+            continue  # its writer has just finished
+        if stale:
+            shutil.rmtree(path, ignore_errors=True)
+            removed += 1
+    return removed
 
 
 def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
+    """Bytes of a file or of all files below a folder; files come and go meanwhile."""
     total = 0
-    for file in files:
+    for file in [path] if path.is_file() else [Path(at, name) for at, _, names in os.walk(path) for name in names]:
         try:
-            total += file.stat().st_size if file.is_file() else 0
+            total += file.stat().st_size
         except FileNotFoundError:
             continue
     return total

@@ -14,7 +14,7 @@ from store_writer import fill
 from toy import ToyEncoder
 
 from knobo.encoders import ClassicalEncoder, EmbeddingStore, ImageEncoder, embed, store_stats, tidy_store, verify_store
-from knobo.encoders._shards import list_shards
+from knobo.encoders._shards import list_shards, read_shard, write_shard
 from knobo.encoders._stat import file_state
 from knobo.errors import FileError, FormatError, InputError
 
@@ -173,6 +173,19 @@ def test_shards_that_are_joined_while_they_are_read_are_found_again(paths, store
     rows, found = shelf.rows(keys)
     assert found.all()
     np.testing.assert_array_equal(rows, embed(ToyEncoder(), paths).rows)
+
+
+def test_rows_that_move_while_others_are_read_are_not_mixed_up(paths, store):
+    expected = embed(ToyEncoder(), paths, store=store).rows
+    shelf = store.shelf(ToyEncoder())
+    files = list_shards(shelf.folder)
+    parts = [read_shard(file) for file in files]
+    write_shard(shelf.folder, *(np.concatenate(column)[::-1] for column in zip(*parts, strict=True)))
+    files[0].unlink()
+    keys = [key.tobytes() for part in parts for key in part.keys]
+    _, found = shelf.rows(keys)
+    assert found.sum() == 11 - len(parts[0].keys)
+    np.testing.assert_array_equal(shelf.rows([store.key(path)[0] for path in paths])[0], expected)
 
 
 def test_a_shelf_sees_what_another_writer_flushed(paths, store):
