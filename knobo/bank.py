@@ -10,7 +10,16 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from knobo.errors import FormatError, InputError
 from knobo.storage import read_json, shipped_path, write_json
@@ -36,6 +45,8 @@ class Evidence(_Record):
         Where and when the source was published, if known.
     verified : bool
         True when the sentence was found in the passage.
+    licence : str or None
+        Address or wording of the licence of the source, if it states one.
     """
 
     passage_id: str
@@ -45,6 +56,12 @@ class Evidence(_Record):
     url: str | None = None
     year: int | None = None
     verified: bool = False
+    licence: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unstated_licence(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = write(self)
+        return {name: value for name, value in fields.items() if name != "licence" or value is not None}
 
 
 class Concept(_Record):
@@ -103,7 +120,8 @@ class ConceptBank(_Record):
     prior : tuple of PriorSign
         Known signs, at most one for each class and concept.
     provenance : dict
-        How the bank was made: corpus, settings, versions, rejected candidates with the reason.
+        How the bank was made: corpus, settings, versions, rejected candidates with the reason. ``reviewed_by``, a
+        list of texts, is for people to add: who checked what, and when.
     """
 
     concepts: tuple[Concept, ...] = Field(min_length=1)
@@ -224,6 +242,49 @@ class ConceptBank(_Record):
                 signs[row, columns[entry.concept_id]] = entry.sign
                 confidence[row, columns[entry.concept_id]] = entry.confidence
         return signs, confidence
+
+    def diversity(self, encoder: Any = None) -> float:
+        """How far the questions lie apart: the mean of 1 − cosine over all pairs of them.
+
+        The idea is that of Yang et al. 2024 (arXiv:2405.14839, Table 3), the formula is our own: their text encoder
+        is not at hand here, so that the figures of the two are not to be compared.
+
+        Parameters
+        ----------
+        encoder : optional
+            An object with ``encode_texts``, or a callable, that takes a list of texts and returns an array of shape
+            (n_texts, d). Without it the vectors are TF-IDF weights of words over the bank's own questions: this sees
+            wording, not meaning.
+
+        Returns
+        -------
+        float
+            In [0, 2], without an encoder in [0, 1]; 0 when all questions are alike.
+
+        Raises
+        ------
+        InputError
+            If the bank holds one concept only, or the encoder does not give one finite vector other than zero for each
+            question.
+        """
+        n, questions = len(self), [concept.question for concept in self.concepts]
+        if n < 2:
+            raise InputError("Diversity compares questions with each other; a bank of one concept has none.")
+        if encoder is None:
+            from sklearn.feature_extraction.text import TfidfVectorizer
+
+            words = TfidfVectorizer(analyzer=lambda text: re.findall(r"\w+", text.lower()) or [text])
+            vectors = words.fit_transform(questions).toarray()
+        else:
+            vectors = np.asarray(getattr(encoder, "encode_texts", encoder)(questions), dtype=np.float64)
+        lengths = np.linalg.norm(vectors, axis=1) if vectors.ndim == 2 and len(vectors) == n else np.zeros(n)
+        if not (np.isfinite(lengths) & (lengths > 0)).all():
+            raise InputError(
+                f"The encoder gave shape {vectors.shape} or a vector without a direction; diversity needs shape "
+                f"({n}, d), finite, no row zero. Use another encoder."
+            )
+        total = (vectors / lengths[:, None]).sum(axis=0)
+        return float(min(max(0.0, 1 - (total @ total - n) / (n * (n - 1))), 2.0))
 
     def to_frame(self) -> pd.DataFrame:
         """One row a concept: id, name, question, cui, cui_name, number of sentences, first sentence and its source."""

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from knobo.cli_bank import bank_app
 from knobo.cli_corpus import corpus_app
+from knobo.cli_images import images_app
 from knobo.cli_models import models_app
 from knobo.cli_output import error_console, interactive, out_console, print_frame
 from knobo.cli_store import store_app
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.add_typer(bank_app, name="bank")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(store_app, name="store")
+app.add_typer(images_app, name="images")
 app.add_typer(models_app, name="models")
 
 ImageColumn = Annotated[str, typer.Option("--image", help="Manifest column with the image paths.")]

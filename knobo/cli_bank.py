@@ -1,4 +1,4 @@
-"""The commands ``knobo bank …``: build a concept bank, look at it, compare two, check one against its corpus."""
+"""The commands ``knobo bank …``: build a concept bank, look at it, write its card, compare two, check one."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ Bank = Annotated[str, typer.Argument(help="A shipped bank (chest-xray, skin-lesi
 @bank_app.command("build")
 def bank_build(
     classes: Annotated[list[str], typer.Argument(help="Class names, such as pneumonia heart_failure normal.")],
-    corpus: Annotated[str, typer.Option(help="A shipped corpus (chest-xray, skin-lesion), a folder or a file.")],
+    corpus: Annotated[str, typer.Option(help="A shipped corpus (chest-xray, skin-lesion), a folder, file or index.")],
     out: Annotated[Path, typer.Option("--out", help="Where to write.")] = Path("bank.json"),
+    encoder: Annotated[str | None, typer.Option(help="Text encoder of a dense index: a folder or a hub id.")] = None,
     n_concepts: Annotated[int, typer.Option(help="Stop after so many concepts.")] = 150,
     modality: Annotated[str, typer.Option(help="Modality that the bank states.")] = "",
     llm: Annotated[str | None, typer.Option(help="Name of a language model on an OpenAI-compatible server.")] = None,
@@ -43,10 +44,11 @@ def bank_build(
 
     Example: `knobo bank build pneumonia heart_failure normal --corpus chest-xray --out bank.json`
     """
-    from knobo.knowledge import build_bank
+    from knobo.knowledge import build_bank, open_index
 
+    source = corpus if encoder is None else open_index(corpus, encoder)
     model = None if llm is None else _language_model(llm, llm_url, cache, budget_calls, budget_usd, price)
-    bank = build_bank(classes, corpus, modality=modality, n_concepts=n_concepts, model=model, progress=interactive())
+    bank = build_bank(classes, source, modality=modality, n_concepts=n_concepts, model=model, progress=interactive())
     bank.to_json(out)
     out_console.print(f"{len(bank)} concepts, {len(bank.prior)} prior signs: {out}", soft_wrap=True)
     if model is not None:
@@ -111,6 +113,28 @@ def bank_merge(
     joined = first.merge(*others)
     joined.to_json(out)
     out_console.print(f"{len(joined)} concepts, {len(joined.prior)} prior signs: {out}", soft_wrap=True)
+
+
+@bank_app.command("card")
+def bank_card(
+    bank: Bank,
+    out: Annotated[Path | None, typer.Option("--out", help="Markdown file to write; without it the card is shown.")] = (
+        None
+    ),
+) -> None:
+    """Write the card of a bank: what is in it, where it comes from, what was rejected, who has reviewed it.
+
+    Example: `knobo bank card chest-xray --out card.md`
+    """
+    from knobo.bank import load_bank
+    from knobo.bank_card import bank_card
+    from knobo.storage import write_text
+
+    card = bank_card(load_bank(bank))
+    if out is None:
+        typer.echo(card, nl=False)
+    else:
+        out_console.print(f"Card: {write_text(out, card)}", soft_wrap=True)
 
 
 @bank_app.command("validate")

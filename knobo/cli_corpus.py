@@ -22,10 +22,12 @@ _LOCAL = {  # the file that marks a folder of ours, by the format that it names
     "knobo.corpus_download": "corpus.json",
     "knobo.pubmed_search": "manifest.json",
     "knobo.bm25": "manifest.json",
+    "knobo.dense": "manifest.json",
 }
 _TOP = 10
 
 Corpus = Annotated[str, typer.Argument(help="A shipped corpus (chest-xray, skin-lesion), a folder or a file.")]
+KeepRetracted = Annotated[bool, typer.Option("--keep-retracted", help="Also read articles that were retracted.")]
 
 
 @corpus_app.command("list")
@@ -97,6 +99,7 @@ def corpus_get(
 def corpus_add(
     path: Corpus,
     out: Annotated[Path, typer.Option("--out", help="Folder of the index.")],
+    keep_retracted: KeepRetracted = False,
 ) -> None:
     """Read a corpus and write an index of it, which is used instead of reading it anew.
 
@@ -105,12 +108,15 @@ def corpus_add(
     from knobo.knowledge.bm25 import Bm25Index
     from knobo.knowledge.corpus import read_corpus
 
-    index = Bm25Index.build(read_corpus(path), out)
+    counts: Counter[str] = Counter()
+    index = Bm25Index.build(read_corpus(path, keep_retracted=keep_retracted, counts=counts), out)
     out_console.print(f"{len(index)} passages: {out}", soft_wrap=True, markup=False)
+    for what, n in _left_out(counts, keep_retracted):
+        out_console.print(f"{what}: {n}", soft_wrap=True, markup=False)
 
 
 @corpus_app.command("stats")
-def corpus_stats(path: Corpus) -> None:
+def corpus_stats(path: Corpus, keep_retracted: KeepRetracted = False) -> None:
     """Count the passages of a corpus, their sources, years, types and characters.
 
     Example: `knobo corpus stats chest-xray`
@@ -120,7 +126,8 @@ def corpus_stats(path: Corpus) -> None:
     n = characters = longest = 0
     years: Counter[int] = Counter()
     counts: dict[str, Counter[str]] = {"source": Counter(), "type": Counter(), "language": Counter()}
-    for passage in read_corpus(path):
+    read: Counter[str] = Counter()
+    for passage in read_corpus(path, keep_retracted=keep_retracted, counts=read):
         n, characters, longest = n + 1, characters + len(passage.text), max(longest, len(passage.text))
         counts["source"][passage.source or "not stated"] += 1
         counts["type"].update(passage.kinds)
@@ -128,13 +135,25 @@ def corpus_stats(path: Corpus) -> None:
         years.update([passage.year] if passage.year is not None else [])
     span = f"{min(years)} to {max(years)}, {n - years.total()} without" if years else "none stated"
     rows = [("passages", f"{n:,}"), ("characters", f"{characters:,}"), ("mean", f"{characters / n:.0f}")]
-    rows += [("longest", f"{longest:,}"), ("years", span), ("sources", f"{len(counts['source']):,}")]
+    rows += [
+        ("longest", f"{longest:,}"),
+        ("years", span),
+        ("sources", f"{len(counts['source']):,}"),
+        *_left_out(read, keep_retracted),
+    ]
     _print(f"Corpus {path}", ("what", "value"), rows)
     for what, counter in counts.items():
         if counter:
             rest = len(counter) - _TOP
             title = f"Passages by {what}" + (f", the {_TOP} most frequent of {len(counter):,}" if rest > 0 else "")
             _print(title, (what, "passages"), [(name, f"{many:,}") for name, many in counter.most_common(_TOP)])
+
+
+def _left_out(counts: Counter[str], keep_retracted: bool) -> Iterator[tuple[str, str]]:
+    """What was found in PubMed XML and gave no passage."""
+    told = {"superseded": "older versions left out", "deleted": "PMIDs listed as deleted"}
+    told["retracted"] = f"retracted articles {'kept' if keep_retracted else 'left out'}"
+    yield from ((words, f"{counts[what]:,}") for what, words in told.items() if counts[what])
 
 
 def _row(recipe: Any) -> tuple[str, ...]:
@@ -166,7 +185,7 @@ def _what(document: dict[str, Any]) -> str:
         return f"{document.get('recipe')}, {len(document.get('files', {}))} files"
     if document["format"] == "knobo.pubmed_search":
         return f"{len(document.get('pmids', []))} PMIDs: {document.get('query') or 'from a list'}"
-    return "index (BM25)"
+    return "index (BM25)" if document["format"] == "knobo.bm25" else f"index (dense, {document.get('encoder')})"
 
 
 def _print(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

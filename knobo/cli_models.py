@@ -37,12 +37,10 @@ def models_list(
         if modality.lower() in (card.modality or "").lower() and loader.lower() in ("", card.loader)
     ]
     table = Table(title=f"{len(cards)} published encoders", title_justify="left")
-    for column in ("name", "loader", "pixels"):
-        table.add_column(column, no_wrap=True, justify="right" if column == "pixels" else "left")
-    for column in ("modality", "licence"):
-        table.add_column(column)
+    for column in ("name", "loader", "modality", "licence"):
+        table.add_column(column, no_wrap=column in ("name", "loader"), overflow="fold")
     for card in cards:
-        table.add_row(card.name, card.loader, str(card.input_size or ""), card.modality, card.licence)
+        table.add_row(card.name, card.loader, card.modality, card.licence)
     out_console.print(table)
     out_console.print("`knobo models show NAME` says more. An empty cell: no source was seen.")
 

@@ -156,3 +156,52 @@ def test_search_finds_names_and_synonyms():
     bank = load_bank("chest-xray")
     assert "cardiomegaly" in [concept.id for concept in bank.search("Enlarged-heart")]
     assert bank.search("no such finding") == []
+
+
+def questions(*texts):
+    concepts = [Concept(id=f"c{i}", name=f"c{i}", question=text) for i, text in enumerate(texts)]
+    return ConceptBank(concepts=tuple(concepts))
+
+
+def test_diversity_is_nought_for_equal_questions_and_one_for_strangers():
+    assert questions("Is it red?", "Is it red?", "is it RED").diversity() == pytest.approx(0.0)
+    assert questions("Is it red?", "Any nodules seen", "?").diversity() == pytest.approx(1.0)
+    assert 0 < questions("Is it red?", "Is it blue?").diversity() < 1
+
+
+def test_diversity_with_an_encoder_is_the_mean_distance_of_all_pairs():
+    vectors = np.random.default_rng(0).normal(size=(7, 5)) * 3
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    pairs = [1 - unit[i] @ unit[j] for i in range(7) for j in range(i)]
+
+    class Encoder:
+        def encode_texts(self, texts):
+            return vectors[: len(texts)]
+
+    bank = questions(*"abcdefg")
+    assert bank.diversity(Encoder()) == pytest.approx(np.mean(pairs))
+    assert bank.diversity(lambda texts: vectors) == pytest.approx(np.mean(pairs))
+
+
+@pytest.mark.parametrize("vectors", [np.zeros((2, 3)), np.ones((3, 3)), np.full((2, 3), np.nan), np.ones(2)])
+def test_diversity_refuses_vectors_that_have_no_direction(vectors):
+    with pytest.raises(InputError, match=r"The encoder gave shape .* diversity needs shape \(2, d\)"):
+        questions("a", "b").diversity(lambda texts: vectors)
+
+
+def test_one_question_has_no_diversity():
+    with pytest.raises(InputError, match="a bank of one concept has none"):
+        questions("a").diversity()
+
+
+def test_a_licence_is_written_only_where_one_is_stated(tmp_path):
+    stated = EVIDENCE.model_copy(update={"licence": "CC BY 4.0"})
+    concepts = tuple(
+        Concept(id=name, name=name, question=name, evidence=(cited,))
+        for name, cited in (("a", EVIDENCE), ("b", stated))
+    )
+    path = ConceptBank(concepts=concepts).to_json(tmp_path / "bank.json")
+    written = [concept["evidence"][0] for concept in json.loads(path.read_text(encoding="utf-8"))["concepts"]]
+    assert "licence" not in written[0]
+    assert written[1]["licence"] == "CC BY 4.0"
+    assert ConceptBank.from_json(path)["b"].evidence == (stated,)

@@ -56,3 +56,18 @@ def test_a_price_that_is_none_is_named(tmp_path):
     arguments = ("--corpus", "chest-xray", "--llm", "m", "--cache", tmp_path, "--price", "cheap")
     with pytest.raises(InputError, match=r"--price must be two numbers such as 0\.15,0\.60, got 'cheap'"):
         run("bank", "build", "pneumonia", *arguments)
+
+
+def test_a_card_is_shown_or_written(tmp_path):
+    shown = run("bank", "card", "chest-xray")
+    run("bank", "card", "chest-xray", "--out", tmp_path / "card.md")
+    assert "# Concept bank: chest-xray" in shown
+    assert " ".join((tmp_path / "card.md").read_text(encoding="utf-8").split()) == shown
+
+
+def test_a_bank_is_built_from_an_index_folder_and_checked_against_it(tmp_path):
+    index = tmp_path / "index"
+    run("corpus", "add", "chest-xray", "--out", index)
+    run("bank", "build", "pneumonia", "--corpus", index, "--n-concepts", "3", "--out", tmp_path / "bank.json")
+    assert len(load_bank(tmp_path / "bank.json")) == 3
+    assert "stand in their passages" in run("bank", "validate", tmp_path / "bank.json", "--corpus", index)

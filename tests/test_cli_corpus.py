@@ -144,3 +144,21 @@ def test_list_passes_over_files_of_other_programs(tmp_path):
 def test_each_help_has_an_example(command):
     output = run(*command, "--help")
     assert not command or f"knobo corpus {command[0]}" in output
+
+
+def test_retracted_articles_are_counted_and_kept_on_request(tmp_path):
+    kind, gone = '<PublicationType UI="D">Case Reports', "<PublicationType>Retracted Publication"
+    records = RECORD.format(18) + RECORD.format(21).replace(kind, gone)
+    (tmp_path / "a.xml").write_text(f"<PubmedArticleSet>{records}</PubmedArticleSet>", encoding="utf-8")
+    assert "1 passages" in (text := run("add", tmp_path, "--out", tmp_path / "index"))
+    assert "retracted articles left out: 1" in text
+    assert "2 passages" in (text := run("add", tmp_path, "--out", tmp_path / "all", "--keep-retracted"))
+    assert "retracted articles kept: 1" in text
+    assert "retracted articles left out │ 1" in run("stats", tmp_path)
+
+
+def test_a_dense_index_is_listed_as_one(tmp_path):
+    (tmp_path / "vectors").mkdir()
+    manifest = {"format": "knobo.dense", "encoder": "some/model", "corpus_hash": "abc"}
+    (tmp_path / "vectors" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert "index (dense, some/model)" in run("list", "--folder", tmp_path)

@@ -1,10 +1,11 @@
-"""Make open_kb.jsonl from two open sources and the choice in selection.csv.
+"""Make open_kb.jsonl from three open sources and the choice in selection.csv.
 
-    python make_open_kb.py padchest_findings.csv hpo_umls.jsonl
+    python make_open_kb.py padchest_findings.csv hpo_umls.jsonl allXREFinDO.tsv
 
 The first file is PadChest's tree of findings as a table (columns ``finding``, ``parent``, ``depth``, ``cui``), the
-second has one term of the Human Phenotype Ontology a line (``hpo``, ``cui``, ``name``, ``synonyms``). Every
-identifier in the result is copied from one of them; names of our own stand apart in ``own_aliases``.
+second has one term of the Human Phenotype Ontology a line (``hpo``, ``cui``, ``name``, ``synonyms``), the third is the
+Disease Ontology's own report of its cross-references (``id``, ``label``, ``xref``). Every identifier in the result is
+copied from one of them; names of our own stand apart in ``own_aliases``.
 """
 
 from __future__ import annotations
@@ -17,22 +18,25 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+CODES = ("MESH", "ICD10CM")  # of the Disease Ontology's cross-references, those that are kept
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("padchest", type=Path)
     parser.add_argument("hpo", type=Path)
+    parser.add_argument("do", type=Path)
     parser.add_argument("--out", type=Path, default=HERE / "open_kb.jsonl")
     arguments = parser.parse_args()
-    padchest, hpo = read_padchest(arguments.padchest), read_hpo(arguments.hpo)
+    padchest, hpo, do = read_padchest(arguments.padchest), read_hpo(arguments.hpo), read_do(arguments.do)
     with (HERE / "selection.csv").open(encoding="utf-8", newline="") as file:
-        entries = [make_entry(row, padchest, hpo) for row in csv.DictReader(file)]
+        entries = [make_entry(row, padchest, hpo, do) for row in csv.DictReader(file)]
     check(entries)
     lines = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries]
     arguments.out.write_text("".join(lines), encoding="utf-8")
     linked = sum(entry["cui"] is not None for entry in entries)
-    print(f"{len(entries)} entries, {linked} with a CUI: {arguments.out}")
+    coded = sum(bool(entry["codes"]) for entry in entries)
+    print(f"{len(entries)} entries, {linked} with a CUI, {coded} with another code: {arguments.out}")
 
 
 def read_padchest(path: Path) -> dict[str, list[str]]:
@@ -51,20 +55,49 @@ def read_hpo(path: Path) -> dict[str, dict[str, Any]]:
         return {term["hpo"]: term for term in map(json.loads, file)}
 
 
-def make_entry(row: dict[str, str], padchest: dict[str, list[str]], hpo: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """One line of the knowledge base. HPO's CUI comes first: it names the finding and not its X-ray appearance."""
+def read_do(path: Path) -> dict[str, dict[str, list[str]]]:
+    """Cross-references of each disease by their prefix, and its label."""
+    found: dict[str, dict[str, list[str]]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            prefix, _, code = row["xref"].partition(":")
+            found.setdefault(row["id"], {"label": [row["label"]]}).setdefault(prefix, []).append(code)
+    return found
+
+
+def make_entry(
+    row: dict[str, str],
+    padchest: dict[str, list[str]],
+    hpo: dict[str, dict[str, Any]],
+    do: dict[str, dict[str, list[str]]],
+) -> dict[str, Any]:
+    """One line of the knowledge base. HPO's CUI comes first: it names the finding and not its X-ray appearance.
+
+    A disease of the Disease Ontology may have several codes of one kind, for its parts; those are left out. Its CUI is
+    taken where neither of the others has one.
+    """
     names: list[str] = []
     cuis: list[str] = []
+    codes: list[str] = []
     sources: list[str] = []
     if row["hpo"]:
         term = hpo[row["hpo"]]
         names += [term["name"], *term["synonyms"]]
         cuis += term["cui"]
+        codes.append(row["hpo"])
         sources.append(f"HPO {row['hpo']}")
     if row["padchest"]:
         names.append(row["padchest"])
         cuis += padchest[row["padchest"]]
         sources.append("PadChest")
+    source_name = names[0] if names else None
+    if row["do"]:
+        references = do[row["do"]]
+        codes.append(row["do"])
+        codes += [f"{prefix}:{references[prefix][0]}" for prefix in CODES if len(references.get(prefix, [])) == 1]
+        if not cuis and len(references.get("UMLS_CUI", [])) == 1:
+            cuis, source_name = references["UMLS_CUI"], references["label"][0]
+        sources.append(f"DO {row['do']}")
     cuis = list(dict.fromkeys(cuis))
     left_out = {row["name"], *split(row["drop"])}
     aliases = [name for name in dict.fromkeys(names) if name not in left_out]
@@ -72,8 +105,9 @@ def make_entry(row: dict[str, str], padchest: dict[str, list[str]], hpo: dict[st
         "id": identifier(row["name"]),
         "cui": cuis[0] if cuis else None,
         "other_cuis": cuis[1:],
+        "codes": codes,
         "name": row["name"],
-        "source_name": names[0] if names else None,
+        "source_name": source_name,
         "source": "; ".join(sources) or "knobo",
         "kind": row["kind"],
         "modality": row["modality"],

@@ -39,9 +39,9 @@ def load_encoder(
         - ``"classical"``: descriptors of colour, texture and shape; nothing to download.
         - A published model, such as ``"whyxrayclip"``, ``"biomedclip"`` or ``"medsiglip"``; case does not matter.
           :func:`knobo.encoders.published_models` and ``knobo models list`` give all names.
-        - ``"local-dir:FOLDER"``, or the path of a folder: a model in the format of open_clip
-          (``open_clip_config.json``), of transformers (``config.json`` of a CLIP, SigLIP or DINOv2 model) or of timm
-          (``config.json`` with an architecture; images only).
+        - ``"local-dir:FOLDER"``, a Path, or the name of a folder that no published model has: a model in the format of
+          open_clip (``open_clip_config.json``), of transformers (``config.json`` of a CLIP, SigLIP or DINOv2 model) or
+          of timm (``config.json`` with an architecture; images only).
         - ``"hf-hub:ORG/NAME"``: a model in one of these formats on the Hugging Face hub.
         - ``"open_clip:NAME/PRETRAINED"`` or ``"NAME/PRETRAINED"``: an architecture and its weights by open_clip's
           names, such as ``"ViT-B-32/laion2b_s34b_b79k"``; ``"NAME"`` alone if there is one set of weights. PRETRAINED
@@ -81,7 +81,7 @@ def load_encoder(
         families = name.removeprefix("classical").removeprefix(":")
         return ClassicalEncoder(families.split("+") if families else None)
     settings: dict[str, Any] = {"device": device, "precision": precision, "batch_size": batch_size}
-    card = find_model(name)
+    card = None if isinstance(spec, Path) else find_model(name)  # a folder may be called like a model
     if card is not None:
         return _load_card(card, settings, trust_remote_code)
     if name.startswith("hf-hub:"):

@@ -66,9 +66,9 @@ class TransformersEncoder(TorchEncoder, TransformersImageEncoder):
         return _vectors(self._model.get_image_features(**inputs))
 
     def _tokens(self, texts: list[str]) -> dict[str, torch.Tensor]:
-        return dict(
-            self._tokenizer(texts, padding=self._padding, truncation=True, max_length=self._length, return_tensors="pt")
-        )
+        settings = {"padding": self._padding, "truncation": True, "max_length": self._length}
+        tokens = self._tokenizer(texts, **settings, return_tensors="pt")
+        return {name: tokens[name] for name in ("input_ids", "attention_mask") if name in tokens}
 
     def _text_features(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         return _vectors(self._model.get_text_features(**inputs))

@@ -3,37 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import validate_data
 
-from knobo._validation import check_fitted, knobo_errors
+from knobo._validation import knobo_errors
 from knobo.errors import InputError
-from knobo.grounding.quality import count_answers, held_out_quality
+from knobo.grounding.certificate import MEASURES, certify
+from knobo.grounding.linear_scorer import LinearScorer, check_answers
+from knobo.grounding.logistic import ClassWeight
+from knobo.grounding.quality import count_answers
 from knobo.grounding.supervised import GroundingFit, fit_grounding, make_folds
-from knobo.heads.solver import one_blas_thread
 
 DEFAULT_CS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
-class ConceptScorer(TransformerMixin, BaseEstimator):
+class ConceptScorer(LinearScorer):
     """Read concepts off image embeddings with one logistic grounding function each.
 
     Parameters
     ----------
     min_auroc : float
-        A concept whose held-out AUROC is lower is dropped.
+        A concept whose held-out AUROC is lower is dropped. A threshold above 0.5 also drops a concept whose interval
+        reaches down to 0.5: nothing shows that it is seen at all.
     min_count : int
         A concept with fewer *yes* or fewer *no* answers is dropped.
     Cs : sequence of float
         Inverse L2 strengths on standardised embeddings; each concept takes the one with the least held-out log-loss.
+    class_weight : "balanced" or None
+        "balanced" gives *yes* and *no* the same weight in each concept's fit. Activations are then no longer
+        calibrated to how frequent the finding is; 0.5 becomes the point where both answers are equally likely.
+    l1_ratio : float in [0, 1]
+        Share of the L1 norm in the penalty; 0 is plain L2, and much faster.
     cv : int
         Number of folds for the held-out activations.
+    n_jobs : int, optional
+        Threads over concepts, as in scikit-learn: None is one, -1 is one a core.
+    device : str
+        "cpu", or a CUDA device, where the concepts are fitted in batches.
     random_state : int or None
         Seed of the folds.
     progress : bool
@@ -46,9 +55,11 @@ class ConceptScorer(TransformerMixin, BaseEstimator):
     coef_ : ndarray of shape (m, d)
         Weights on the embedding.
     intercept_ : ndarray of shape (m,)
-    quality_ : DataFrame, one row for every concept that came in
-        ``n_yes``, ``n_no``, ``n_unknown``, held-out ``auroc``, ``accuracy`` and ``brier``, ``C``, ``kept``, and the
-        ``reason`` where it was dropped.
+    certificate_, quality_ : DataFrame, one row for every concept that came in
+        The columns of :func:`knobo.grounding.certify` for the held-out activations (support, AUROC with interval,
+        average precision, calibration, ``abstain``), ``C``, ``kept``, and the ``reason`` where it was dropped.
+    domain_certificate_ : DataFrame, one row for every kept concept in each domain
+        Only where ``fit`` was given ``domain``.
     n_features_in_ : int
         Size d of the embedding.
 
@@ -69,18 +80,32 @@ class ConceptScorer(TransformerMixin, BaseEstimator):
         min_auroc: float = 0.6,
         min_count: int = 10,
         Cs: Sequence[float] = DEFAULT_CS,
+        class_weight: ClassWeight = None,
+        l1_ratio: float = 0.0,
         cv: int = 5,
+        n_jobs: int | None = None,
+        device: str = "cpu",
         random_state: int | None = 0,
         progress: bool = False,
     ) -> None:
         self.min_auroc = min_auroc
         self.min_count = min_count
         self.Cs = Cs
+        self.class_weight = class_weight
+        self.l1_ratio = l1_ratio
         self.cv = cv
+        self.n_jobs = n_jobs
+        self.device = device
         self.random_state = random_state
         self.progress = progress
 
-    def fit(self, X: ArrayLike, y: ArrayLike | pd.DataFrame, groups: ArrayLike | None = None) -> ConceptScorer:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | pd.DataFrame,
+        groups: ArrayLike | None = None,
+        domain: ArrayLike | None = None,
+    ) -> ConceptScorer:
         """Fit the grounding functions.
 
         Parameters
@@ -90,7 +115,9 @@ class ConceptScorer(TransformerMixin, BaseEstimator):
         y : array-like or DataFrame of shape (n, m)
             Answers: 1 (yes), 0 (no) or NaN (unknown). A frame's columns name the concepts.
         groups : array-like of shape (n,), optional
-            Such as patients: rows of one group stay in one fold.
+            Such as patients: rows of one group stay in one fold, and are not taken for independent in intervals.
+        domain : array-like of shape (n,), optional
+            Such as the hospital: fills ``domain_certificate_``.
 
         Returns
         -------
@@ -101,43 +128,27 @@ class ConceptScorer(TransformerMixin, BaseEstimator):
         InputError
             If shapes differ, an answer is neither 0, 1 nor NaN, or no concept is good enough to keep.
         """
-        self._fit(X, y, groups)
+        self._fit(X, y, groups, domain)
         return self
 
     def fit_transform(
-        self, X: ArrayLike, y: ArrayLike | pd.DataFrame | None = None, groups: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike | pd.DataFrame | None = None,
+        groups: ArrayLike | None = None,
+        domain: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
         """Fit, and return the out-of-fold activations of the kept concepts, shape (n, m)."""
         if y is None:
             raise InputError("ConceptScorer learns from answers: pass y, one column a concept, to fit_transform.")
-        return self._fit(X, y, groups)
+        return self._fit(X, y, groups, domain)
 
-    def transform(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Concept activations of new embeddings.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-
-        Returns
-        -------
-        ndarray of shape (n, m), float64 in [0, 1]
-            The grounding functions' probabilities for *yes*.
-        """
-        check_fitted(self, "coef_")
+    def _fit(
+        self, X: ArrayLike, y: ArrayLike | pd.DataFrame, groups: ArrayLike | None, domain: ArrayLike | None
+    ) -> NDArray[np.float64]:
         with knobo_errors():
-            X = validate_data(self, X, reset=False, dtype=np.float64)
-        return expit(X @ self.coef_.T + self.intercept_)
-
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Names of the kept concepts."""
-        check_fitted(self, "coef_")
-        return np.asarray(self.concepts_, dtype=object)
-
-    def _fit(self, X: ArrayLike, y: ArrayLike | pd.DataFrame, groups: ArrayLike | None) -> NDArray[np.float64]:
-        with knobo_errors():
-            X = np.asarray(validate_data(self, X, dtype=np.float64, ensure_min_samples=self.cv))
-        labels, names = _check_answers(y, len(X))
+            X = np.asarray(validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=self.cv))
+        labels, names = check_answers(y, len(X))
         patients = None if groups is None else np.asarray(groups)
         if patients is not None and len(patients) != len(X):
             raise InputError(f"There are {len(X)} images but {len(patients)} groups; pass one group an image.")
@@ -147,57 +158,46 @@ class ConceptScorer(TransformerMixin, BaseEstimator):
         usable = _answered_enough(labels, folds, self.min_count)
         if not usable.any():
             raise InputError(_nothing_kept(quality, f"{self.min_count} yes and {self.min_count} no answers"))
-        with one_blas_thread():
-            fitted = fit_grounding(X, labels[:, usable], Cs=self.Cs, folds=folds, progress=self.progress)
-        good = self._judge(quality, names, labels, usable, fitted)
+        fitted = fit_grounding(
+            X,
+            labels[:, usable],
+            Cs=self.Cs,
+            folds=folds,
+            class_weight=self.class_weight,
+            l1_ratio=self.l1_ratio,
+            n_jobs=self.n_jobs,
+            device=self.device,
+            progress=self.progress,
+        )
+        known, found = labels[:, usable], fitted.held_out
+        certificate = certify(known, found, names[usable], groups=patients, min_count=self.min_count)
+        good = self._complete(quality, certificate, fitted)
         if not good.any():
             raise InputError(_nothing_kept(quality, f"a held-out AUROC of {self.min_auroc}"))
         self.concepts_ = names[usable][good]
         self.coef_, self.intercept_ = fitted.coef[good], fitted.intercept[good]
         self.quality_ = quality
-        return fitted.held_out[:, good]
+        if domain is not None:
+            self.domain_certificate_ = certify(
+                known[:, good], found[:, good], self.concepts_, groups=patients, domain=domain, min_count=self.min_count
+            )
+        return found[:, good]
 
-    def _judge(
-        self,
-        quality: pd.DataFrame,
-        names: NDArray[np.object_],
-        labels: NDArray[np.float64],
-        usable: NDArray[np.bool_],
-        fitted: GroundingFit,
-    ) -> NDArray[np.bool_]:
+    def _complete(self, quality: pd.DataFrame, certificate: pd.DataFrame, fitted: GroundingFit) -> NDArray[np.bool_]:
         """Complete the quality table in place and say which of the usable concepts are kept."""
-        scores = held_out_quality(labels[:, usable], fitted.held_out, names[usable])
-        good = (scores["auroc"] >= self.min_auroc).to_numpy()
-        for column in scores:
-            quality[column] = scores[column]
-        quality["C"] = pd.Series(fitted.C, index=scores.index)
-        quality["kept"] = quality.index.isin(names[usable][good])
-        too_few = f"fewer than {self.min_count} yes or no answers"
-        quality["reason"] = np.where(~usable, too_few, f"held-out AUROC below {self.min_auroc}")
-        quality.loc[quality["kept"], "reason"] = ""
-        return good
-
-
-def _check_answers(y: ArrayLike | pd.DataFrame, n: int) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
-    names = np.asarray([str(column) for column in y.columns], dtype=object) if isinstance(y, pd.DataFrame) else None
-    if names is not None and len(set(names)) < len(names):
-        raise InputError("Concept columns must have different names.")
-    with knobo_errors():
-        values = y.to_numpy(dtype=float) if isinstance(y, pd.DataFrame) else y
-        labels = check_array(values, dtype=np.float64, ensure_all_finite="allow-nan", ensure_2d=False, input_name="y")
-    labels = labels.reshape(len(labels), -1)
-    if names is None:
-        names = np.asarray([f"concept{j}" for j in range(labels.shape[1])], dtype=object)
-    if len(labels) != n:
-        raise InputError(f"There are {n} images but {len(labels)} rows of concept answers; pass one row an image.")
-    wrong = ~np.isnan(labels) & (labels != 0) & (labels != 1)
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise InputError(
-            f"Concept {names[column]!r} has the answer {labels[row, column]:g} in row {row}; "
-            "answers are 1 (yes), 0 (no) or NaN (unknown)."
-        )
-    return labels, names
+        strong = certificate["auroc"] >= self.min_auroc
+        seen = ~certificate["abstain"] if self.min_auroc > 0.5 else strong
+        for column in MEASURES:
+            quality[column] = certificate[column]
+        quality["abstain"] = certificate["abstain"].reindex(quality.index, fill_value=True)
+        quality["C"] = pd.Series(fitted.C, index=certificate.index)
+        quality["kept"] = (strong & seen).reindex(quality.index, fill_value=False)
+        reason = pd.Series(f"fewer than {self.min_count} yes or no answers", index=quality.index)
+        reason[certificate.index] = "interval of the held-out AUROC reaches 0.5"
+        reason[certificate.index[~strong]] = f"held-out AUROC below {self.min_auroc}"
+        reason[quality["kept"]] = ""
+        quality["reason"] = reason
+        return (strong & seen).to_numpy()
 
 
 def _answered_enough(

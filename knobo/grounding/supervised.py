@@ -1,21 +1,21 @@
-"""Grounding functions: one L2-regularised logistic regression per concept on image embeddings."""
+"""Grounding functions: one logistic regression per concept on embeddings, its strength chosen on held-out rows."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold
-from tqdm.auto import tqdm
+
+from knobo.grounding.logistic import ClassWeight, activations, answer_weights, known_rows
+from knobo.grounding.many import Fit, Task, solve_tasks
+from knobo.grounding.rows import Basis
 
 Array = NDArray[np.float64]
+Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 
 @dataclass(frozen=True)
@@ -40,30 +40,35 @@ class GroundingFit:
 
 
 def fit_grounding(
-    X: Array,
+    X: NDArray[Any],
     labels: Array,
     *,
     Cs: Sequence[float],
-    folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
+    folds: Folds,
+    class_weight: ClassWeight = None,
+    l1_ratio: float = 0.0,
+    n_jobs: int | None = None,
+    device: str = "cpu",
     progress: bool = False,
 ) -> GroundingFit:
     """Fit all grounding functions and their out-of-fold activations in one call.
 
-    Embeddings are standardised (with the training fold's mean and scale) and rotated to their principal axes; the
-    rotation changes no L2-regularised solution, and with fewer images than dimensions it makes every fit small.
-    The strength used for a fold is the one with the least log-loss on the *other* folds, so a held-out activation
-    never depends on its own label.
+    The penalty is on embeddings that are standardised with the training fold's mean and scale. The strength used for a
+    fold is the one with the least log-loss on the *other* folds, so a held-out activation never depends on its own
+    label. Strengths are tried from strong to weak until the log-loss has risen by more than 1 %.
 
     Parameters
     ----------
-    X : ndarray of shape (n, d)
-        Embeddings.
+    X : ndarray of shape (n, d), float32 or float64
+        Embeddings. All is computed in their precision.
     labels : ndarray of shape (n, m)
         1, 0 or NaN (unknown). Each training fold needs both answers of each concept.
     Cs : sequence of float
         Inverse strengths to choose from.
     folds : sequence of (train, test) index arrays
         A partition of the rows.
+    class_weight, l1_ratio, n_jobs, device :
+        As in :func:`knobo.grounding.fit_logistic`.
     progress : bool
         Show a progress bar.
 
@@ -71,35 +76,41 @@ def fit_grounding(
     -------
     GroundingFit
     """
-    n, m = labels.shape
-    fold_of = np.empty(n, dtype=np.intp)
-    candidates = np.empty((len(Cs), n, m))
-    bar = tqdm(total=(len(folds) + 1) * m, desc="Grounding concepts", disable=not progress)
-    for k, (train, test) in enumerate(folds):
+    strengths = np.sort(np.asarray(Cs, dtype=float))
+    fold_of = np.empty(len(X), dtype=np.intp)
+    for k, (_, test) in enumerate(folds):
         fold_of[test] = k
-        basis = _Basis.fit(X[train])
-        train_axes, test_axes = basis.rotate(X[train]), basis.rotate(X[test])
-        for j in range(m):
-            for c, C in enumerate(Cs):
-                w, b = _logistic(train_axes, labels[train, j], C)
-                candidates[c, test, j] = expit(test_axes @ w + b)
-            bar.update()
+    mean, scale = X.mean(axis=0, dtype=np.float64), _scale(X)
+    Z = np.ascontiguousarray((X - mean) / scale, dtype=X.dtype)
+    known = known_rows(labels)
+    settings: dict[str, Any] = {
+        "basis": Basis.of(Z),
+        "l1_ratio": l1_ratio,
+        "n_jobs": n_jobs,
+        "device": device,
+        "progress": progress,
+    }
 
-    losses = _fold_losses(candidates, labels, fold_of, len(folds))  # (n_Cs, n_folds, m)
-    chosen_without = (losses.sum(axis=1, keepdims=True) - losses).argmin(axis=0)  # (n_folds, m)
-    rows, columns = np.arange(n)[:, None], np.arange(m)[None, :]
-    held_out = candidates[chosen_without[fold_of], rows, columns]
+    tasks = [Task(rows, y, _fold_weights(y, fold_of[rows], len(folds), class_weight, X.dtype)) for rows, y in known]
+    fold_scales = _scales_without(Z, folds)
+    searched = solve_tasks(
+        Z, tasks, strengths.tolist(), _searcher(fold_of, len(folds)), ridge=fold_scales**2, **settings
+    )
 
-    strengths = np.asarray(Cs, dtype=float)[losses.sum(axis=1).argmin(axis=0)]
-    basis = _Basis.fit(X)
-    axes = basis.rotate(X)
-    coef, intercept = np.empty((m, X.shape[1])), np.empty(m)
-    for j in range(m):
-        w, b = _logistic(axes, labels[:, j], strengths[j])
-        coef[j], intercept[j] = basis.unrotate(w, b)
-        bar.update()
-    bar.close()
-    return GroundingFit(coef, intercept, strengths, held_out)
+    held_out = np.empty(labels.shape)
+    for k, (_, test) in enumerate(folds):
+        W, b = np.stack([found.W[:, k] for found in searched]), np.array([found.b[k] for found in searched])
+        held_out[test] = activations(Z[test], W, b)
+
+    best = strengths[[found.best for found in searched]]
+    tasks = [
+        Task(rows, y, (C * answer_weights(y, class_weight))[:, None].astype(X.dtype), start=found.start)
+        for (rows, y), C, found in zip(known, best, searched, strict=True)
+    ]
+    fits = solve_tasks(Z, tasks, (1.0,), _only_column, **settings)
+    coef = np.array([W for W, _ in fits], dtype=np.float64) / scale
+    intercept = np.array([b for _, b in fits], dtype=np.float64) - coef @ mean
+    return GroundingFit(coef, intercept, best, held_out)
 
 
 def make_folds(
@@ -112,42 +123,76 @@ def make_folds(
 
 
 @dataclass(frozen=True)
-class _Basis:
-    """Standardised embeddings on the principal axes of the rows that they were fitted to."""
+class _Search:
+    """Of one concept: each fold's weights (d, n_folds) and intercepts at its strength, the best strength for all rows
+    (an index), and where to start its fit."""
 
-    mean: Array
-    scale: Array
-    axes: Array | None  # (d, r); None when there are at least as many rows as dimensions
-
-    @classmethod
-    def fit(cls, X: Array) -> _Basis:
-        mean, scale = X.mean(axis=0), X.std(axis=0)
-        scale = np.where(scale > 1e-12, scale, 1.0)
-        if X.shape[0] >= X.shape[1]:
-            return cls(mean, scale, None)
-        _, singular, rows = np.linalg.svd((X - mean) / scale, full_matrices=False)
-        return cls(mean, scale, rows[singular > 1e-9 * singular[0]].T)
-
-    def rotate(self, X: Array) -> Array:
-        Z = (X - self.mean) / self.scale
-        return Z if self.axes is None else Z @ self.axes
-
-    def unrotate(self, w: Array, b: float) -> tuple[Array, float]:
-        weights = (w if self.axes is None else self.axes @ w) / self.scale
-        return weights, b - float(weights @ self.mean)
+    W: NDArray[Any]
+    b: NDArray[Any]
+    best: int
+    start: tuple[NDArray[Any], NDArray[Any]]
 
 
-def _logistic(Z: Array, labels: Array, C: float) -> tuple[Array, float]:
-    known = ~np.isnan(labels)
-    model = LogisticRegression(C=C, max_iter=1000, tol=1e-6)
-    with warnings.catch_warnings():  # a grounding function at the weak end of the grid may be separable
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(Z[known], labels[known].astype(int))
-    return model.coef_[0], float(model.intercept_[0])
+def _searcher(fold_of: NDArray[np.intp], n_folds: int) -> Callable[[Task, Iterable[Fit]], _Search]:
+    def search(task: Task, path: Iterable[Fit]) -> _Search:
+        own = fold_of[task.rows]
+        fits: list[Fit] = []
+        losses: list[Array] = []
+        for fit in path:
+            logits = fit.logits[np.arange(len(own)), own].astype(np.float64)
+            fits.append(fit)
+            each = np.logaddexp(0, np.where(task.y, -logits, logits))
+            losses.append(np.bincount(own, each, minlength=n_folds).astype(np.float64))
+            chosen, settled = _choose(np.array(losses))
+            if settled:
+                break
+        columns = range(n_folds)
+        W = np.stack([fits[c].W[:, k] for c, k in zip(chosen, columns, strict=False)], axis=1)
+        b = np.array([fits[c].b[k] for c, k in zip(chosen, columns, strict=False)])
+        best = fits[chosen[-1]]
+        return _Search(W, b, int(chosen[-1]), (best.W.mean(axis=1, keepdims=True), best.b.mean(keepdims=True)))
+
+    return search
 
 
-def _fold_losses(candidates: Array, labels: Array, fold_of: NDArray[np.intp], n_folds: int) -> Array:
-    """Summed log-loss of the known answers, shape (n_Cs, n_folds, m)."""
-    p = np.clip(candidates, 1e-12, 1 - 1e-12)
-    loss = np.nan_to_num(-(labels * np.log(p) + (1 - labels) * np.log1p(-p)))
-    return np.stack([loss[:, fold_of == k].sum(axis=1) for k in range(n_folds)], axis=1)
+def _choose(losses: Array) -> tuple[NDArray[np.intp], bool]:
+    """Index of the best strength for each fold, by the loss on the others, and for all; and whether these are settled.
+
+    A choice is settled once its loss has risen to more than 1 % above its least: weaker penalties, whose fits take
+    longest, are then not tried. A fold's choice, and when it is settled, depend on no label of its own.
+    """
+    total = losses.sum(axis=1, keepdims=True)
+    criterion = np.hstack([total - losses, total])  # (n_Cs, n_folds + 1)
+    past = np.logical_or.accumulate(criterion > 1.01 * np.minimum.accumulate(criterion, axis=0), axis=0)
+    return np.where(past, np.inf, criterion).argmin(axis=0), bool(past[-1].all())
+
+
+def _only_column(_: Task, path: Iterable[Fit]) -> tuple[NDArray[Any], Any]:
+    fit = next(iter(path))
+    return fit.W[:, 0], fit.b[0]
+
+
+def _fold_weights(
+    y: NDArray[np.bool_], fold: NDArray[np.intp], n_folds: int, class_weight: ClassWeight, dtype: Any
+) -> NDArray[Any]:
+    """Weights of the known rows, (n, n_folds), where each column leaves one fold out."""
+    weights = np.zeros((len(y), n_folds), dtype=dtype)
+    for k in range(n_folds):
+        weights[fold != k, k] = answer_weights(y[fold != k], class_weight)
+    return weights
+
+
+def _scales_without(Z: NDArray[Any], folds: Folds) -> Array:
+    """Scales of standardised embeddings where one fold is left out, (d, n_folds)."""
+    sums = np.array(
+        [[Z[test].sum(axis=0, dtype=float), np.square(Z[test]).sum(axis=0, dtype=float)] for _, test in folds]
+    )
+    total, squares = (sums.sum(axis=0) - sums).swapaxes(0, 1)
+    n = np.array([[len(train)] for train, _ in folds])
+    variance = np.maximum(squares / n - (total / n) ** 2, 0.0)
+    return np.where(variance > 1e-12, np.sqrt(variance), 1.0).T
+
+
+def _scale(X: NDArray[Any]) -> Array:
+    scale = X.std(axis=0, dtype=np.float64)
+    return np.where(scale > 1e-12, scale, 1.0)

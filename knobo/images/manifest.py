@@ -83,10 +83,10 @@ def read_manifest(
     InputError
         If a column is absent, a label or group is blank, or a concept column is of no use.
     """
-    frame = _read_csv(Path(path), text=[name for name in (image, report, group) if name is not None])
+    frame = read_table(Path(path), text=[name for name in (image, report, group) if name is not None])
     for column in (image, label, report, group, *concepts):
         if column is not None:
-            _require_column(frame, column, str(path))
+            require_column(frame, column, str(path))
     if frame.empty:
         raise InputError(f"{path} lists no images: it has a header and no rows.")
     return Manifest(
@@ -128,7 +128,7 @@ def concept_columns(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame
     """
     concepts: dict[str, pd.Series[float]] = {}
     for column in columns:
-        _require_column(frame, column, "the table")
+        require_column(frame, column, "the table")
         for name, answers in _column_concepts(frame[column], column).items():
             if name in concepts:
                 raise InputError(f"Two concept columns give the same concept {name!r}; name each column once.")
@@ -198,7 +198,8 @@ def _value_name(name: str, value: str) -> str:
     return f"{name}: {value.replace('_', ' ')}"
 
 
-def _read_csv(path: Path, text: list[str]) -> pd.DataFrame:
+def read_table(path: Path, text: list[str]) -> pd.DataFrame:
+    """Read a CSV file; columns in ``text`` stay text. Raises as :func:`read_manifest`."""
     try:
         with path.open(encoding="utf-8-sig") as lines:
             header = next((line for line in lines if line.strip()), "")
@@ -219,7 +220,14 @@ def _read_csv(path: Path, text: list[str]) -> pd.DataFrame:
     return frame
 
 
-def _require_column(frame: pd.DataFrame, column: str, where: str) -> None:
+def require_column(frame: pd.DataFrame, column: str, where: str) -> None:
+    """See that a table has a column.
+
+    Raises
+    ------
+    InputError
+        If not; it says which are there.
+    """
     if column in frame.columns:
         return
     have = [str(name) for name in frame.columns]

@@ -11,21 +11,44 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from knobo.errors import FileError, InputError, InputTypeError, KnoboError
+from knobo.images.dicom import checked_frame, looks_like_dicom, read_dicom
+from knobo.images.dicom_grey import Window
 
 ImageSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
 """What stands for one image: the path of a file, a PIL image, or an array."""
 
+# What people save under the name of an image, by its first bytes (lower case, white space stripped), and the way out.
+_NO_IMAGE = {
+    b"version https://git-lfs": "a Git LFS pointer, not the image itself; run: git lfs pull",
+    b"<!doctype": "a web page (an error or a login form?), not an image; download it again, logged in",
+    b"<html": "a web page (an error or a login form?), not an image; download it again, logged in",
+    b"<?xml": "an XML document (an error of the server?), not an image; download it again",
+    b"{": "a JSON document (an error of the server?), not an image; download it again",
+    b"%pdf": "a PDF document, not an image; export its image as PNG",
+    b"pk\x03\x04": "a ZIP archive, not an image; unpack it",
+    b"\x1f\x8b": "a gzip archive, not an image; unpack it",
+    b"\x93numpy": "a NumPy array, not an image; load it with numpy.load and pass the array",
+}
+_HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1")
+
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
-def read_image(source: ImageSource) -> NDArray[np.uint8]:
+def read_image(source: ImageSource, *, frame: int | None = None, window: Window | None = None) -> NDArray[np.uint8]:
     """Read one image as 8-bit RGB.
 
     Parameters
     ----------
     source : str, Path, PIL.Image.Image or ndarray
-        A PNG, JPEG or TIFF file (or any other format that Pillow opens), a PIL image, or an array of shape (H, W),
-        (H, W, 1), (H, W, 3) or (H, W, 4): bool, integers, or floats in [0, 1].
+        A PNG, JPEG, TIFF or DICOM file (or any other format that Pillow opens), a PIL image, or an array of shape
+        (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): bool, integers, or floats in [0, 1]. What a file is, is told by its
+        content; its name does not matter.
+    frame : int, optional
+        Which frame of an animation, a multi-page TIFF or a multi-frame DICOM file to read, from 0. Not needed for
+        files with one frame.
+    window : int or (float, float), optional
+        DICOM only: the number of a window in the file, from 0, or its centre and width in the units of the file (such
+        as HU). By default the first lookup table of the file, else its first window.
 
     Returns
     -------
@@ -35,11 +58,13 @@ def read_image(source: ImageSource) -> NDArray[np.uint8]:
     Raises
     ------
     FileError
-        If the file is missing, empty, truncated, no image, too large, or holds several frames.
+        If the file is missing, empty, truncated, no image, too large, or holds several frames and none is chosen.
     InputError
-        If an array has another shape, holds NaN, or values out of range.
+        If an array has another shape, holds NaN, or values out of range, or there is no such frame or window.
     InputTypeError
         If ``source`` is none of these.
+    MissingDependencyError
+        If a DICOM file needs pydicom, or a decoder that is not installed.
 
     Notes
     -----
@@ -48,37 +73,69 @@ def read_image(source: ImageSource) -> NDArray[np.uint8]:
     - Grey images of more than 8 bits keep their scale (0 to 65535) when the highest of the 16 bits is in use. Otherwise
       (10 to 14 bits in a 16-bit file, signed or 32-bit values) they are stretched from their minimum to their maximum.
       A float file is taken as [0, 1] when its values lie there, and stretched otherwise.
-    - Colour images of 16 bits keep their upper 8 bits.
+    - Colour images of 16 bits keep their upper 8 bits. CMYK is converted without a colour profile; JPEG files by Adobe,
+      which store it inverted, are put right.
+    - DICOM: the modality table or rescale, then the values of interest (VOI lookup table or window; LINEAR,
+      LINEAR_EXACT and SIGMOID), then MONOCHROME1 is inverted, so that air is black. Without a window, 8-bit images keep
+      their scale and deeper ones are stretched from minimum to maximum. Padding is black. Overlays are not drawn. Only
+      the fields that describe pixels are parsed: no name, date or identifier (see :func:`knobo.images.dicom_tags`).
+    - More than twice ``PIL.Image.MAX_IMAGE_PIXELS`` pixels are refused before they are decoded.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
         return _from_pil(source, name="the PIL image")
     if isinstance(source, str | os.PathLike):
-        return _from_file(Path(source))
+        return _from_file(Path(source), frame, window)
     raise InputTypeError(f"An image must be a path, a PIL image or a NumPy array, got {type(source).__name__}.")
 
 
-def _from_file(path: Path) -> NDArray[np.uint8]:
-    if not path.is_file():
-        what = "it is a folder, not an image" if path.is_dir() else "no such file"
-        raise FileError(f"Cannot read {path}: {what}. Check the path.")
-    if path.stat().st_size == 0:
-        raise FileError(f"Cannot read {path}: the file is empty. Copy or download it again.")
+def _from_file(path: Path, frame: int | None, window: Window | None) -> NDArray[np.uint8]:
+    head = _head(path)
+    if looks_like_dicom(path, head):
+        pixels = read_dicom(path, frame=frame, window=window)
+        return pixels if pixels.ndim == 3 else _grey_to_rgb(pixels)
     try:
         with Image.open(path) as image:
             frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a photograph and its preview
-            if frames > 1:
-                raise FileError(f"{path} holds {frames} frames; save the one to use as a file of its own.")
+            image.seek(checked_frame(frames, path, frame))
             return _from_pil(image, name=str(path))
     except KnoboError:
         raise
     except UnidentifiedImageError as error:
-        raise FileError(f"{path} is not an image that can be read; save it as PNG, JPEG or TIFF.") from error
+        kind = "a HEIC photograph, which cannot be read" if head[4:12] in _HEIC else "not an image that can be read"
+        raise FileError(f"{path} is {kind}; save it as PNG, JPEG or TIFF.") from error
     except Image.DecompressionBombError as error:
         raise FileError(f"{path} is refused as too large ({error}). Save a smaller copy.") from error
     except Exception as error:  # Pillow's decoders raise whatever their parser met in a damaged file
         raise FileError(f"Cannot read {path}: damaged or truncated ({error}). Copy or download it again.") from error
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a file, once they are seen to be no other kind of document.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or empty, or is something else than an image.
+    """
+    if not path.is_file():
+        what = "it is a folder, not an image" if path.is_dir() else "no such file"
+        raise FileError(f"Cannot read {path}: {what}. Check the path.")
+    try:
+        with path.open("rb") as file:
+            head = file.read(256)
+    except OSError as error:
+        raise FileError(f"Cannot read {path}: {error.strerror or error}. Check the path.") from error
+    if not head:
+        raise FileError(f"Cannot read {path}: the file is empty. Copy or download it again.")
+    if not any(head):
+        raise FileError(f"Cannot read {path}: it begins with zeros only, as after a broken copy. Copy it again.")
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for signature, what in _NO_IMAGE.items():
+        if start.startswith(signature):
+            raise FileError(f"{path} is {what}.")
+    return head
 
 
 def _from_pil(image: Image.Image, *, name: str) -> NDArray[np.uint8]:
@@ -158,4 +215,4 @@ def _finite(values: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def _grey_to_rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.repeat(grey[..., None], 3, axis=2)
+    return np.stack([grey] * 3, axis=-1)

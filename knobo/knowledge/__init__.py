@@ -2,13 +2,15 @@
 
 from knobo.knowledge.bm25 import Bm25Index
 from knobo.knowledge.builder import build_bank
-from knobo.knowledge.corpus import Passage, filter_passages, read_corpus
+from knobo.knowledge.corpus import Passage, read_corpus
 from knobo.knowledge.dense import DenseIndex
 from knobo.knowledge.fusion import HybridRetriever, fuse
+from knobo.knowledge.index_folder import open_index
 from knobo.knowledge.kb import KbEntry, KnowledgeBase
 from knobo.knowledge.ledger import Budget, Price
 from knobo.knowledge.link import Candidate, ConceptLinker
 from knobo.knowledge.llm import LanguageModel
+from knobo.knowledge.passage_filter import filter_passages
 from knobo.knowledge.passages import Hit, Retriever
 from knobo.knowledge.propose import ExtractiveProposer, Proposal
 from knobo.knowledge.propose_llm import LlmProposer
@@ -36,6 +38,7 @@ __all__ = [
     "filter_passages",
     "fuse",
     "load_text_encoder",
+    "open_index",
     "read_corpus",
     "read_umls",
 ]

@@ -1,4 +1,4 @@
-"""All wordings of a knowledge base with their character 3-grams, in flat arrays that a folder can hold.
+"""All wordings of a knowledge base with their character 3-grams and words, in flat arrays that a folder can hold.
 
 A million wordings as Python objects would take more memory than the search itself, and their vectors half a minute
 to compute. So texts, owners and vectors are arrays; saved once, they are memory-mapped when they are needed again. The
@@ -19,11 +19,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from knobo.errors import FormatError, InputError
 from knobo.knowledge.kb import KnowledgeBase
+from knobo.knowledge.word_match import ARRAYS as WORD_ARRAYS
+from knobo.knowledge.word_match import WordMatcher
 from knobo.storage import atomic_path, read_json, write_json, write_text
 
-_FORMAT, _VERSION = "knobo.linker", 1
+_FORMAT, _VERSION = "knobo.linker", 2
 _VECTORS: dict[str, Any] = {"analyzer": "char_wb", "ngram_range": [3, 3]}
-_ARRAYS = ("text", "text_starts", "owners", "owner_starts", "idf", "rows", "columns", "values")
+_ARRAYS = ("text", "text_starts", "owners", "owner_starts", "idf", "rows", "columns", "values", *WORD_ARRAYS)
 _AT_ONCE = 1 << 22  # similarities that are held at once, about 50 MB
 
 
@@ -93,10 +95,14 @@ class AliasTable:
         Each wording once, in the order of the knowledge base.
     vectorizer : TfidfVectorizer
     index : AliasIndex
+    matcher : WordMatcher
     """
 
-    def __init__(self, arrays: dict[str, NDArray[Any]], vectorizer: TfidfVectorizer, vocabulary: list[str]) -> None:
+    def __init__(
+        self, arrays: dict[str, NDArray[Any]], vectorizer: TfidfVectorizer, vocabulary: list[str], words: Sequence[str]
+    ) -> None:
         self._arrays, self._vocabulary = arrays, vocabulary
+        self.matcher = WordMatcher(words, arrays)
         self.aliases = Texts(arrays["text"], arrays["text_starts"])
         self.vectorizer = vectorizer
         parts = arrays["values"], arrays["columns"], arrays["rows"]
@@ -137,7 +143,28 @@ class AliasTable:
             "columns": columns.indices,
             "values": columns.data,
         }
-        return cls(arrays, vectorizer, vocabulary)
+        matcher = WordMatcher.learn(numbers, arrays["owners"], arrays["owner_starts"])
+        return cls({**arrays, **matcher.arrays}, vectorizer, vocabulary, matcher.words)
+
+    @classmethod
+    def kept(cls, kb: KnowledgeBase, folder: str | Path) -> AliasTable:
+        """Open the table in a folder, or make it and write it there.
+
+        Raises
+        ------
+        InputError
+            If the folder is there and holds something else.
+        FormatError
+            As :meth:`open`.
+        """
+        place = Path(folder)
+        if not place.exists():
+            cls.make(kb).save(place, kb.hash)
+        elif not (place / "manifest.json").is_file():
+            raise InputError(
+                f"{place} holds no index of a linker; name a folder that does, or one that is not there yet."
+            )
+        return cls.open(place, kb.hash)
 
     def save(self, folder: str | Path, kb_hash: str) -> None:
         """Write the table to a folder, all of it or nothing."""
@@ -146,6 +173,7 @@ class AliasTable:
             for name in _ARRAYS:
                 np.save(part / f"{name}.npy", self._arrays[name])
             write_text(part / "vocabulary.json", json.dumps(self._vocabulary))
+            write_text(part / "words.json", json.dumps(self.matcher.words))
             manifest = {"kb_hash": kb_hash, "n_aliases": len(self.aliases), "vectors": _VECTORS}
             write_json(part / "manifest.json", {"format": _FORMAT, "format_version": _VERSION, **manifest})
 
@@ -171,12 +199,13 @@ class AliasTable:
         try:
             arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
             vocabulary = json.loads((place / "vocabulary.json").read_text(encoding="utf-8"))
-            _check_shapes(arrays, len(vocabulary), manifest["n_aliases"])
+            words = json.loads((place / "words.json").read_text(encoding="utf-8"))
+            _check_shapes(arrays, len(vocabulary), len(words), manifest["n_aliases"])
             vectorizer = _vectorizer(vocabulary={gram: i for i, gram in enumerate(vocabulary)})
             vectorizer.idf_ = np.array(arrays["idf"])
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise FormatError(f"The index in {place} is damaged ({error}); delete it and build it anew.") from error
-        return cls(arrays, vectorizer, vocabulary)
+        return cls(arrays, vectorizer, vocabulary, words)
 
 
 def _vectorizer(**settings: Any) -> TfidfVectorizer:
@@ -184,12 +213,14 @@ def _vectorizer(**settings: Any) -> TfidfVectorizer:
     return TfidfVectorizer(analyzer=_VECTORS["analyzer"], ngram_range=(low, high), dtype=np.float32, **settings)
 
 
-def _check_shapes(arrays: dict[str, NDArray[Any]], n_grams: int, n_aliases: int) -> None:
+def _check_shapes(arrays: dict[str, NDArray[Any]], n_grams: int, n_words: int, n_aliases: int) -> None:
     """A file that was cut short or swapped must not answer; the ends of the pointers tell."""
     ends = {"text_starts": "text", "owner_starts": "owners", "rows": "columns"}
     whole = all(arrays[starts][-1] == len(arrays[values]) for starts, values in ends.items())
-    lengths = [len(arrays[name]) - 1 for name in ("text_starts", "owner_starts", "rows")]
-    if not whole or lengths != [n_aliases, n_aliases, n_grams] or len(arrays["values"]) != len(arrays["columns"]):
+    lengths = [len(arrays[name]) - 1 for name in ("text_starts", "owner_starts", "rows", "word_counts")]
+    twins = [("values", "columns"), ("pair_same", "pairs"), ("pair_apart", "pairs")]
+    whole = whole and all(len(arrays[one]) == len(arrays[other]) for one, other in twins)
+    if not whole or lengths != [n_aliases, n_aliases, n_grams, n_words]:
         raise ValueError("its files do not fit together")
 
 

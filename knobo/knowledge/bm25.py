@@ -1,7 +1,7 @@
-"""BM25 retrieval (Robertson and Zaragoza 2009, doi:10.1561/1500000019) by bm25s, in memory or in a folder.
+"""BM25 retrieval (Robertson and Zaragoza 2009, doi:10.1561/1500000019) by bm25s in memory or by tantivy on disk.
 
-A folder holds the passages, the memory-mapped scores and a manifest with the hash of the corpus; it is made anew only
-when the corpus, the settings or the format have changed.
+Both engines see the same words and give the same scores. A folder holds the passages, the engine's files and a manifest
+with the hash of the corpus; it is made anew only when the corpus, the engine, the settings or the format have changed.
 """
 
 from __future__ import annotations
@@ -9,28 +9,31 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from knobo.errors import FormatError, InputError
+from knobo.errors import FileError, FormatError, InputError, KnoboError
+from knobo.knowledge import bm25_disk
+from knobo.knowledge.bm25_disk import DiskScores
+from knobo.knowledge.bm25_memory import MemoryScores
+from knobo.knowledge.bm25_words import K1, B
 from knobo.knowledge.corpus import Passage
 from knobo.knowledge.passages import Hit, StoredPassages, check_folder, check_k, check_passages, read_manifest
-from knobo.knowledge.text import tokenize
 from knobo.storage import atomic_path, write_json
 
-__all__ = ["Bm25Index", "Hit"]
+__all__ = ["Bm25Index", "Engine", "Hit"]
 
+Engine = Literal["memory", "disk"]
+
+MEMORY_UP_TO = 100_000  # passages; beyond, "auto" takes the disk engine for a folder
 _FORMAT = "knobo.bm25"
-_VERSION = 1
-_SETTINGS = {"k1": 1.5, "b": 0.75, "method": "lucene", "tokens": "knobo.knowledge.text 1"}
-_STOP = frozenset(
-    """
-    a an and are as at be by for from in is it its of on or that the this to was were with
-    """.split()  # noqa: SIM905 - a list of words is read best as text
-)
+_VERSIONS = (1, 2)  # 1 has no engine: it is bm25s
+_SETTINGS = {"k1": K1, "b": B, "method": "lucene", "tokens": "knobo.knowledge.text 1"}
+
+
+class _Scores(Protocol):
+    def best(self, query: str, k: int) -> list[tuple[int, float]]: ...
 
 
 class Bm25Index:
@@ -40,18 +43,27 @@ class Bm25Index:
     ----------
     corpus_hash : str
         SHA-256 over all passages in order.
+    engine : str
+        ``"memory"`` (bm25s) or ``"disk"`` (tantivy).
     """
 
-    def __init__(self, passages: Sequence[Passage], scores: Any, corpus_hash: str) -> None:
+    def __init__(self, passages: Sequence[Passage], scores: _Scores, corpus_hash: str, engine: Engine) -> None:
         self._passages = passages
         self._scores = scores
         self.corpus_hash = corpus_hash
+        self.engine: Engine = engine
 
     def __len__(self) -> int:
         return len(self._passages)
 
     @classmethod
-    def build(cls, passages: Iterable[Passage], folder: str | Path | None = None) -> Bm25Index:
+    def build(
+        cls,
+        passages: Iterable[Passage],
+        folder: str | Path | None = None,
+        *,
+        engine: Engine | Literal["auto"] = "auto",
+    ) -> Bm25Index:
         """Index passages, or open the folder when it already holds them.
 
         Parameters
@@ -59,25 +71,38 @@ class Bm25Index:
         passages : iterable of Passage
             Read once.
         folder : str or Path, optional
-            Where to keep the index; without it the index lives in memory.
+            Where to keep the index; without it the index lives in memory. The disk engine grows in
+            ``.<folder>.partial`` beside it; a build that was cut off is continued from there.
+        engine : {"auto", "memory", "disk"}
+            What scores the passages. ``"memory"`` is bm25s: about 7 kB of memory a passage while it is built, 1 kB
+            afterwards. ``"disk"`` is tantivy (extra ``disk``): bounded memory, a fifth of the index, slower on few
+            passages. ``"auto"`` opens whatever engine the folder has; otherwise it takes the disk engine for a folder
+            of more than 100,000 passages if tantivy is installed.
 
         Raises
         ------
         InputError
-            If there are no passages, two have the same id, or the folder holds something other than an index.
+            If there are no passages, two have the same id, none holds a word, the folder holds something other than an
+            index, or the engine has another name or lacks a folder.
+        FileError
+            If the folder cannot be written.
+        MissingDependencyError
+            If the disk engine is asked for and tantivy is not installed.
         """
+        _check_engine(engine, folder)
         if folder is None:
             kept = list(passages)
             digest = check_passages(kept)
-            return cls(kept, _index(passage.text for passage in kept), digest)
-        check_folder(Path(folder), _FORMAT)
-        with tempfile.TemporaryDirectory() as scratch:
-            stored = StoredPassages.write(Path(scratch), passages)
+            return cls(kept, MemoryScores.index(passage.text for passage in kept), digest, "memory")
+        target = Path(folder)
+        check_folder(target, _FORMAT)
+        with _beside(target) as scratch:
+            stored = StoredPassages.write(scratch, passages)
             digest = check_passages(stored)
-            if not _is_current(Path(folder), digest):
-                with atomic_path(folder) as part:
-                    _write(part, stored, digest)
-        return cls.load(folder)
+            if not _is_current(target, digest, engine):
+                chosen = engine if engine != "auto" else _choose(len(stored))
+                _write(target, stored, digest, chosen)
+        return cls.load(target)
 
     @classmethod
     def load(cls, folder: str | Path, *, corpus_hash: str | None = None) -> Bm25Index:
@@ -88,16 +113,16 @@ class Bm25Index:
         FileError
             If there is no index in the folder.
         FormatError
-            If the index has another version or other settings, or belongs to a corpus other than ``corpus_hash``.
+            If the index has another version or other settings, is damaged, or belongs to a corpus other than
+            ``corpus_hash``.
+        MissingDependencyError
+            If the disk engine made it and tantivy is not installed.
         """
-        from bm25s import BM25
-
-        manifest = read_manifest(Path(folder), _FORMAT, (_VERSION,), corpus_hash)
-        if manifest.get("settings") != _SETTINGS:
-            raise FormatError(f"The index in {folder} was made with other settings; delete it and build it anew.")
+        manifest = _manifest(Path(folder), corpus_hash)
         try:
-            scores = BM25.load(folder, mmap=True, allow_pickle=False, show_progress=False)
-            return cls(StoredPassages(Path(folder)), scores, str(manifest["corpus_hash"]))
+            passages = StoredPassages(Path(folder))
+            scores = _open(Path(folder), passages, manifest["engine"])
+            return cls(passages, scores, str(manifest["corpus_hash"]), manifest["engine"])
         except (OSError, ValueError, KeyError) as error:
             raise FormatError(f"The index in {folder} is damaged ({error}); delete it and build it anew.") from error
 
@@ -116,56 +141,73 @@ class Bm25Index:
             Best first; equal scores keep the order of the corpus.
         """
         check_k(k)
-        known = [word for word in _words(query) if word in self._scores.vocab_dict]
-        if not known:
-            return []
-        scores = self._scores.get_scores(known)
-        return [Hit(self._passages[int(row)], float(scores[row])) for row in _best(scores, k)]
+        return [Hit(self._passages[row], score) for row, score in self._scores.best(query, k)]
 
     def __iter__(self) -> Iterator[Passage]:
         return (self._passages[row] for row in range(len(self)))
 
 
-def _best(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
-    """Rows of the k highest positive scores; ties in the order of the rows."""
-    if k < len(scores):
-        lowest = np.partition(scores, len(scores) - k)[len(scores) - k]
-        rows = np.flatnonzero((scores >= lowest) & (scores > 0))
-    else:
-        rows = np.flatnonzero(scores > 0)
-    return rows[np.argsort(-scores[rows], kind="stable")][:k]
+def _check_engine(engine: str, folder: str | Path | None) -> None:
+    if engine not in ("auto", *get_args(Engine)):
+        raise InputError(f"engine is 'auto', 'memory' or 'disk', got {engine!r}.")
+    if engine == "disk" and folder is None:
+        raise InputError("The disk engine keeps its index in a folder; give one, or take engine='memory'.")
 
 
-def _words(text: str) -> list[str]:
-    return [token.stem for token in tokenize(text) if token.lower.isalnum() and token.lower not in _STOP]
+def _choose(n: int) -> Engine:
+    return "disk" if n > MEMORY_UP_TO and bm25_disk.installed() else "memory"
 
 
-def _index(texts: Iterable[str]) -> Any:
-    """bm25s index of the texts; the vocabulary is sorted so that the same corpus gives the same files."""
-    from bm25s import BM25
-
-    documents = [_words(text) for text in texts]
-    vocabulary = {word: i for i, word in enumerate(sorted({word for document in documents for word in document}))}
-    if not vocabulary:
-        raise InputError("The corpus holds no words that can be searched; check that it is text.")
-    scores = BM25(k1=_SETTINGS["k1"], b=_SETTINGS["b"], method=_SETTINGS["method"], backend="numpy")
-    ids = [[vocabulary[word] for word in document] for document in documents]
-    scores.index((ids, vocabulary), create_empty_token=False, show_progress=False)
-    return scores
-
-
-def _is_current(folder: Path, digest: str) -> bool:
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A scratch folder on the disk of the target."""
     try:
-        Bm25Index.load(folder, corpus_hash=digest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+            yield Path(scratch)
+    except KnoboError:
+        raise
+    except OSError as error:
+        raise FileError(f"Cannot write {target}: {error.strerror or error}. Choose another place.") from error
+
+
+def _manifest(folder: Path, corpus_hash: str | None) -> dict[str, Any]:
+    manifest = read_manifest(folder, _FORMAT, _VERSIONS, corpus_hash)
+    if manifest.get("settings") != _SETTINGS or manifest.setdefault("engine", "memory") not in get_args(Engine):
+        raise FormatError(f"The index in {folder} was made with other settings; delete it and build it anew.")
+    return manifest
+
+
+def _open(folder: Path, passages: StoredPassages, engine: Engine) -> _Scores:
+    if engine == "disk":
+        return DiskScores(folder / bm25_disk.FOLDER, passages)
+    return MemoryScores.load(folder)
+
+
+def _is_current(folder: Path, digest: str, engine: str) -> bool:
+    try:
+        if engine not in ("auto", _manifest(folder, digest)["engine"]):
+            return False
+        Bm25Index.load(folder)
     except (FormatError, OSError):
         return False
     return True
 
 
-def _write(part: Path, stored: StoredPassages, digest: str) -> None:
-    part.mkdir()
-    _index(passage.text for passage in stored).save(part, allow_pickle=False, show_progress=False)
-    for name in StoredPassages.FILES:
-        shutil.copy2(stored.folder / name, part / name)
-    manifest = {"corpus_hash": digest, "n_passages": len(stored), "settings": _SETTINGS}
-    write_json(part / "manifest.json", {"format": _FORMAT, "format_version": _VERSION, **manifest})
+def _write(target: Path, stored: StoredPassages, digest: str, engine: Engine) -> None:
+    """Put the index beside the stored passages, the manifest last, and all of it in place of the target."""
+    folder, texts = stored.folder, (passage.text for passage in stored)
+    if engine == "disk":
+        partial = target.with_name(f".{target.name}.partial")
+        growing = partial / f"{digest[:16]}-1"  # named after the corpus, so that no other build goes on with it
+        bm25_disk.write(growing, texts)
+        growing.rename(folder / bm25_disk.FOLDER)
+        shutil.rmtree(partial)
+    else:
+        MemoryScores.index(texts).save(folder)
+    manifest = {"corpus_hash": digest, "n_passages": len(stored), "engine": engine, "settings": _SETTINGS}
+    write_json(folder / "manifest.json", {"format": _FORMAT, "format_version": _VERSIONS[-1], **manifest})
+    with atomic_path(target) as part:
+        part.mkdir()
+        for path in folder.iterdir():
+            path.rename(part / path.name)

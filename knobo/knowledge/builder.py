@@ -6,21 +6,21 @@ the queue is empty. The same input gives the same bank, byte for byte; with a la
 
 from __future__ import annotations
 
-import re
+import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tqdm.auto import tqdm
 
 from knobo.bank import Concept, ConceptBank, PriorSign, slug
 from knobo.errors import BudgetError, InputError
-from knobo.knowledge.bm25 import Bm25Index, Hit
+from knobo.knowledge.bm25 import Bm25Index
 from knobo.knowledge.classes import TaskClass, resolve_classes
-from knobo.knowledge.corpus import Passage, corpus_path, read_corpus
+from knobo.knowledge.corpus import Passage, corpus_files, corpus_path, read_corpus
 from knobo.knowledge.filters import (
     FILTERS,
     MODEL_FILTERS,
@@ -33,10 +33,13 @@ from knobo.knowledge.filters import (
     judge,
     same_words,
 )
+from knobo.knowledge.index_folder import index_folders, open_index
 from knobo.knowledge.kb import KbEntry, KnowledgeBase
 from knobo.knowledge.link import ConceptLinker
+from knobo.knowledge.passages import Retriever
 from knobo.knowledge.prior import make_evidence, read_prior
 from knobo.knowledge.propose import ExtractiveProposer, Proposal
+from knobo.knowledge.wording import question, worth
 
 if TYPE_CHECKING:
     from knobo.knowledge.build_llm import ModelAdviser
@@ -45,13 +48,11 @@ if TYPE_CHECKING:
 _QUERY_WORDS = {"chest-xray": "chest radiograph sign", "skin-lesion": "dermoscopy sign"}
 _LINK_THRESHOLD = 0.85
 _LONGEST = 200  # characters of a rejected name that are kept
-_LEANS = re.compile(r"(?:It|Its|They|Their|This|These|Such|In such|The combination|Further|Other)\b|.* inside it\b")
-_DEFINES = re.compile(r"(?:,[^,]*,| \([^)]*\))?\s*(?:is|are|means?|consists? of|describes?)\b")
 
 
 def build_bank(
     classes: Iterable[str] | Mapping[str, Iterable[str]],
-    corpus: str | Path | Iterable[Passage],
+    corpus: str | Path | Iterable[Passage] | Retriever,
     *,
     modality: str = "",
     n_concepts: int = 150,
@@ -70,8 +71,9 @@ def build_bank(
     classes : iterable of str, or mapping of str to iterable of str
         Class names, or class names with their synonyms. Underscores are blanks; the knowledge base adds synonyms, so
         ``"copd"`` finds "chronic obstructive pulmonary disease".
-    corpus : str, Path, or iterable of Passage
-        A shipped corpus (``"chest-xray"``, ``"skin-lesion"``), a folder or a file; see :func:`read_corpus`.
+    corpus : str, Path, iterable of Passage, or Retriever
+        A shipped corpus (``"chest-xray"``, ``"skin-lesion"``), a folder or a file (see :func:`read_corpus`), of which
+        a BM25 index is made; or an index of any kind: a folder that :func:`open_index` opens, or the index itself.
     modality : str
         Such as ``"chest-xray"``; only its findings are taken. Empty takes the name of a shipped corpus, else all.
     n_concepts : int
@@ -83,7 +85,7 @@ def build_bank(
     max_evidence : int
         Sentences kept for each concept.
     index_folder : str or Path, optional
-        Where to keep the search index between runs; without it the index lives in memory.
+        Where to keep the index that is made of a corpus between runs; without it the index lives in memory.
     model : LanguageModel, optional
         Proposes findings, judges them and gives the prior; everything that it quotes is looked up in the passages.
         Without it the findings of the knowledge base are looked for, and the prior is read from the sentences.
@@ -115,8 +117,7 @@ def build_bank(
         linker = ConceptLinker.load(linker)
     name = str(corpus) if isinstance(corpus, (str, Path)) else ""
     modality = modality or (name if name in _QUERY_WORDS and corpus_path(name) != Path(name) else "")
-    passages = read_corpus(corpus) if isinstance(corpus, (str, Path)) else corpus
-    index = Bm25Index.build(passages, index_folder)
+    index = _retriever(corpus, index_folder)
     task, kb = resolve_classes(classes, linker.kb)
     adviser = None
     if model is not None:
@@ -124,14 +125,27 @@ def build_bank(
 
         adviser = ModelAdviser(model, linker, modality, task)
     build = _Build(task, kb, index, linker, modality, k_passages, max_evidence, adviser, groundable)
-    settings = {"n_concepts": n_concepts, "k_passages": k_passages, "max_evidence": max_evidence}
+    settings: dict[str, Any] = {"n_concepts": n_concepts, "k_passages": k_passages, "max_evidence": max_evidence}
     settings |= {"groundable": True} if groundable else {}
+    settings |= {} if isinstance(index, Bm25Index) else {"retriever": type(index).__name__}
     try:
         build.run(n_concepts, progress=progress)
         return build.bank({"corpus": Path(name).name or "passages", **settings})
     except BudgetError as error:
         message = f"The build stopped with {len(build.cited)} concepts accepted. {error}"
         raise BudgetError(message, error.answers) from error
+
+
+def _retriever(corpus: str | Path | Iterable[Passage] | Retriever, index_folder: str | Path | None) -> Retriever:
+    """An index as it is, or the index of a corpus; text counts before indexes that lie beside it."""
+    if isinstance(corpus, (str, Path)):
+        is_index = Path(corpus).is_dir() and not corpus_files(Path(corpus)) and index_folders(Path(corpus))
+        corpus = open_index(corpus) if is_index else read_corpus(corpus)
+    if not hasattr(corpus, "search"):
+        return Bm25Index.build(corpus, index_folder)
+    if index_folder is not None:
+        raise InputError("index_folder is for the index of a corpus, but an index was given; leave index_folder out.")
+    return cast("Retriever", corpus)
 
 
 class _Build:
@@ -141,7 +155,7 @@ class _Build:
         self,
         task: list[TaskClass],
         kb: KnowledgeBase,
-        index: Bm25Index,
+        index: Retriever,
         linker: ConceptLinker,
         modality: str,
         k_passages: int,
@@ -159,6 +173,8 @@ class _Build:
         self.rejected: dict[tuple[str, str], Proposal] = {}
         self.refused: set[str] = set()  # candidates that need not be judged again
         self.adviser, self.groundable, self.n_queries = adviser, groundable, 0
+        self.unread: list[Passage] = []  # retrieved, and not shown to the model yet
+        self.n_read = 0  # shown to the model
         self.filters = FILTERS if adviser is None else MODEL_FILTERS
         self.cite_filters = (is_cited,) if adviser is None else (is_cited, is_prose)
 
@@ -167,7 +183,7 @@ class _Build:
         words = _QUERY_WORDS.get(self.modality, "sign finding")
         queue = deque(f"{' '.join(item.wordings[:6])} {words}" for item in self.task)
         with tqdm(total=n_concepts, desc="Building bank", disable=not progress) as bar:
-            while queue and len(self.cited) < n_concepts:
+            while (queue or self.unread) and len(self.cited) < n_concepts:
                 for entry in self._ask(queue, n_concepts - len(self.cited)):
                     queue.append(" ".join((entry.name, *entry.own_aliases[:4])))
                     bar.update()
@@ -176,27 +192,34 @@ class _Build:
     def _ask(self, queue: deque[str], room: int) -> list[KbEntry]:
         """Take queries, retrieve, propose, filter; return the entries that were accepted now.
 
-        One query a round; for a model all classes, or as many as give it enough new passages to fill the room.
+        Without a model one query a round. With one all classes, then as many queries as give it enough to read.
         """
-        found: list[list[Hit]] = []
-        unread: set[str] = set()
-        wanted = 0 if self.adviser is None else max(room, self.k_passages)
-        n_first = 1 if self.adviser is None else len(self.task)
-        while queue and (not found or self.n_queries < n_first or len(unread) < wanted):
-            self.n_queries += 1
-            found.append(self.index.search(queue.popleft(), self.k_passages))
-            unread |= {hit.passage.id for hit in found[-1]} - self.passages.keys()
-        # The best passages of all queries come first, so that no class fills the bank alone.
+        if self.adviser is None:
+            fresh: list[KbEntry] = []
+            for proposal in self.proposer.propose(self._retrieve([queue.popleft()])):
+                fresh += self._sift([proposal], room - len(fresh))
+            return fresh
+        # As many passages as fill the room at the yield so far; no more, because each costs tokens.
+        enough = max(math.ceil(room * max(self.n_read, 1) / max(len(self.cited), 1)), self.k_passages)
+        while queue and (self.n_queries < len(self.task) or len(self.unread) < enough):
+            queries = [queue.popleft() for _ in range(min(len(queue), len(self.task)))]
+            known = set(self.passages)
+            hits = self._retrieve(queries)
+            self.unread += [passage for passage in hits if passage.id not in known]
+        batch, self.unread = self.unread[:enough], self.unread[enough:]
+        self.n_read += len(batch)
+        return self._sift(self.adviser.propose(batch), room)
+
+    def _retrieve(self, queries: Sequence[str]) -> list[Passage]:
+        """Passages that answer some queries; the best of each come first, so that no class fills the bank alone."""
+        self.n_queries += len(queries)
+        found = [self.index.search(query, self.k_passages) for query in queries]
         hits = list({hit.passage.id: hit.passage for rank in zip_longest(*found) for hit in rank if hit}.values())
         self.passages.update((passage.id, passage) for passage in hits)
         if self.adviser is not None:
             for passage in hits:
                 self.proposer.read(passage)  # to know which classes are named
-            return self._sift(self.adviser.propose(hits), room)
-        fresh: list[KbEntry] = []
-        for proposal in self.proposer.propose(hits):
-            fresh += self._sift([proposal], room - len(fresh))
-        return fresh
+        return hits
 
     def _sift(self, proposals: Iterable[Proposal], room: int) -> list[KbEntry]:
         """Cite what is known, reject what a cheap filter refuses, and accept of the rest what there is room for."""
@@ -212,7 +235,7 @@ class _Build:
         fresh: list[KbEntry] = []
         while pending and len(fresh) < room:
             batch = {key: pending.pop(key) for key in list(pending)[: room - len(fresh)]}
-            best = [min(proposals, key=_worth) for proposals in batch.values()]
+            best = [min(proposals, key=worth) for proposals in batch.values()]
             for (key, proposals), first, verdict in zip(batch.items(), best, self._verdicts(best), strict=True):
                 if (final := self._final(first, verdict)).ok:
                     fresh.append(self._accept(key, first, proposals))
@@ -277,9 +300,9 @@ class _Build:
         provenance = {
             "made_by": f"knobo.build_bank {version('knobo')}",
             "settings": settings,
-            "corpus_hash": self.index.corpus_hash,
-            "n_passages": len(self.index),
-            "n_passages_read": len(self.passages),
+            "corpus_hash": getattr(self.index, "corpus_hash", None),
+            "n_passages": len(self.index) if isinstance(self.index, Sized) else None,
+            "n_passages_read": len(self.passages) if self.adviser is None else self.n_read,
             "n_queries": self.n_queries,
             "knowledge_base_hash": self.linker.kb.hash,
             "classes_without_passages": [item.name for item in self.task if not self._is_named(item)],
@@ -313,7 +336,7 @@ class _Build:
     def _concept(self, entry: KbEntry, cited: list[Proposal]) -> Concept:
         found = self.linker.link(entry.name, k=1, threshold=_LINK_THRESHOLD) if cited[0].entry_id else []
         linked = self.kb[found[0].id] if found else None
-        best = sorted(cited, key=_worth)[: self.max_evidence]
+        best = sorted(cited, key=worth)[: self.max_evidence]
         return Concept(
             id=slug(entry.name),
             name=entry.name,
@@ -330,21 +353,3 @@ class _Build:
         wordings = [w for item in (entry, *self.kb.narrower(entry.id)) for w in item.wordings]
         distinct = {w.lower(): w for w in reversed(wordings) if w.lower() != entry.name.lower()}
         return tuple(w for w in reversed(distinct.values()) if not any(item.is_named_in(w) for item in self.task))
-
-
-def _worth(proposal: Proposal) -> tuple[int, bool, bool, bool, bool]:
-    """Best evidence first: it states the finding, stands by itself, defines it, opens with it, and uses its name."""
-    order = {"asserted": 0, "denied": 1, "doubtful": 2}
-    start = proposal.sentence.find(proposal.phrase)
-    rest = proposal.sentence[start + len(proposal.phrase) :]
-    opens = start <= len("The ")
-    leans = _LEANS.match(proposal.sentence) is not None
-    return order[proposal.polarity], leans, not (opens and _DEFINES.match(rest)), not opens, not proposal.by_name
-
-
-def question(entry: KbEntry) -> str:
-    """The question that a concept answers: "Is there a pleural effusion?", "Are there bullae?"."""
-    last = entry.name.split()[-1]
-    plural = not entry.article and last.endswith(("s", "ae")) and not last.endswith(("ss", "is", "us"))
-    verb = "Are" if plural else "Is"
-    return f"{verb} there {entry.article + ' ' if entry.article else ''}{entry.name}?"

@@ -25,7 +25,8 @@ class TaskClass:
     entry_id : str
         The entry of the knowledge base that means it; made for the task when there was none.
     wordings : tuple of str
-        Names and synonyms, as they stand in running text.
+        Names and synonyms, as they stand in running text; the class name itself among them where it ends one ("edema"
+        of "pulmonary edema"), which the short names of data sets ("nv", "normal") do not.
     cuis : frozenset of str
         UMLS identifiers, where known.
     known : bool
@@ -85,7 +86,7 @@ def resolve_classes(
         entries[entry.id] = entry
         ids[name] = (entry.id, known is not None)
     resolved = [
-        TaskClass(name, entry_id, entries[entry_id].wordings, entries[entry_id].cuis, known)
+        TaskClass(name, entry_id, _wordings(name, entries[entry_id]), entries[entry_id].cuis, known)
         for name, (entry_id, known) in ids.items()
     ]
     _check_distinct(resolved)
@@ -121,6 +122,14 @@ def _lookup(kb: KnowledgeBase) -> dict[str, str]:
         for wording in (*entry.wordings, *entry.class_names):
             lookup.setdefault(slug(wording), entry.id)
     return lookup
+
+
+def _wordings(name: str, entry: KbEntry) -> tuple[str, ...]:
+    """Those of the entry, and the class name where it ends one of them and is none."""
+    readable = slug(name).replace("-", " ")
+    words, known = _stems(readable), [_stems(wording) for wording in entry.wordings]
+    fresh = words not in known and any(run[-len(words) :] == words for run in known)
+    return (*entry.wordings, readable) if fresh else entry.wordings
 
 
 def _check_distinct(resolved: list[TaskClass]) -> None:

@@ -1,7 +1,8 @@
-"""Text corpora to passages, one at a time and in constant memory but for the ids of publications.
+"""Text corpora to passages, one at a time and in constant memory but for the ids of publications (a bit a PMID).
 
 A corpus is a file or a folder of files: Markdown and plain text, PubMed XML (:mod:`knobo.knowledge.pubmed`), JATS full
-text (:mod:`knobo.knowledge.jats`) and JSON Lines (:mod:`knobo.knowledge.jsonl`); the last three also as ``.gz``.
+text (:mod:`knobo.knowledge.jats`), JSON Lines (:mod:`knobo.knowledge.jsonl`) and the JSON of PubMedQA
+(:mod:`knobo.knowledge.pubmedqa`); the last four also as ``.gz``.
 
 In Markdown the first line is ``# Title``; lines ``Source: …``, ``URL: …``, ``Year: …`` may follow it and hold for the
 whole file; ``## Heading`` opens a section; a paragraph is a passage. A paragraph may end in a line
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import gzip
 import re
+import warnings
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,14 +23,17 @@ from pathlib import Path
 from typing import IO
 
 from knobo.errors import FileError, FormatError, InputError, KnoboError
+from knobo.knowledge.pmids import PmidSet
 from knobo.knowledge.text import split_sentences
 from knobo.storage import shipped_path
 
 MAX_CHARS = 2000  # a longer paragraph becomes several passages, cut at sentence ends
 OVERLAP = 200  # characters, at most, that a piece of an article repeats from the piece before it
 _TEXT, _PACKED = (".md", ".txt"), (".xml", ".nxml", ".jsonl")  # the second also with .gz
-_PUBLISHED = ("pubmed:", "pmc:", "nbk:", "doi:")  # ids that name a publication wherever its file lies
+_PUBMED = "pubmed:"
+_PUBLISHED = (_PUBMED, "pmc:", "nbk:", "doi:")  # ids that name a publication wherever its file lies
 LFS_POINTER = b"version https://git-lfs.github.com/spec"
+_NLM_FILE = re.compile(r"pubmed(\d\d)n(\d{4,})\.xml(?:\.gz)?")
 _YEAR = re.compile(r"\b(1[89]\d\d|20\d\d)\b")
 _LANGUAGES = dict(
     pair.split(":")
@@ -37,7 +43,6 @@ _LANGUAGES = dict(
     ell:el tur:tr heb:he ara:ar per:fa fas:fa jpn:ja chi:zh zho:zh kor:ko vie:vi tha:th lit:lt lav:lv est:et
     """.split()  # noqa: SIM905 - a list of pairs is read best as text
 )
-_REVIEWED_GOODS = ("book review", "product review", "peer review")  # no reviews of the literature
 
 
 @dataclass(frozen=True)
@@ -81,20 +86,30 @@ class Passage:
         object.__setattr__(self, "kinds", tuple(self.kinds))  # JSON gives a list
 
 
-def read_corpus(path: str | Path) -> Iterator[Passage]:
+def read_corpus(
+    path: str | Path, *, keep_retracted: bool = False, counts: Counter[str] | None = None
+) -> Iterator[Passage]:
     """Read the passages of a corpus, one at a time.
 
     Parameters
     ----------
     path : str or Path
-        A file, a folder that holds some (searched in depth, files in the order of their names), or the name of a
-        corpus that ships with knobo: ``"chest-xray"`` or ``"skin-lesion"``. Files are ``.md``, ``.txt``, ``.xml``
-        (PubMed or JATS, told apart by their root element), ``.nxml``, ``.jsonl``, the last three also ``.gz``.
+        A file, a folder that holds some (searched in depth, files in the order of their names), an index folder, or
+        the name of a corpus that ships with knobo: ``"chest-xray"`` or ``"skin-lesion"``. Files are ``.md``, ``.txt``,
+        ``.xml`` (PubMed or JATS, told apart by their root element), ``.nxml``, ``.jsonl``, ``.json`` (of PubMedQA;
+        other JSON in a folder is passed over), all but the first two also ``.gz``.
+    keep_retracted : bool
+        Also read the articles that PubMed lists as retracted; their ``kinds`` then say "Retracted Publication".
+    counts : collections.Counter, optional
+        Is filled while reading PubMed XML as by :func:`knobo.knowledge.pubmed.read_pubmed`. Without it a warning says
+        how many retracted articles were left out.
 
     Yields
     ------
     Passage
-        A publication that stands in the corpus more than once is read where it stands first.
+        A publication that stands in the corpus more than once is read where it stands first. NLM's own files
+        (``pubmed26n0001.xml.gz``, …) are read before all others and the newest of them first, so that of an article
+        the newest version is read, and none that an update has deleted.
 
     Raises
     ------
@@ -106,14 +121,19 @@ def read_corpus(path: str | Path) -> Iterator[Passage]:
         If a file is not what its name says: no UTF-8, cut off, damaged, a git-LFS pointer, another format. The
         message names the file and, where there is one, the line.
     """
+    from knobo.knowledge.index_folder import index_folders  # which imports this module, as the readers do
+    from knobo.knowledge.passages import StoredPassages
+
     root = corpus_path(path)
-    files = [root] if root.is_file() else _corpus_files(root)
+    files = [root] if root.is_file() else corpus_files(root)
+    if not files and (indexes := index_folders(root)):
+        return iter(StoredPassages(next(iter(indexes))))
     if not files:
         raise InputError(
             f"Corpus {root} holds no {' or '.join(_TEXT)} file, nor any {', '.join(_PACKED)} (these also as .gz); "
             "put the text there or check the path."
         )
-    return _read_files(root, files)
+    return _read_files(root, files, keep_retracted, counts)
 
 
 def corpus_path(path: str | Path) -> Path:
@@ -129,14 +149,29 @@ def corpus_path(path: str | Path) -> Path:
         ) from None
 
 
-def _corpus_files(folder: Path) -> list[Path]:
-    found = (path for path in folder.rglob("*") if path.is_file() and _is_text(path))
+def corpus_files(folder: Path) -> list[Path]:
+    """Text files in the order of reading; those of an index are none, they would be read twice."""
+    found = (path for path in folder.rglob("*") if path.is_file() and _is_text(path) and not _is_index(path.parent))
     visible = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-    return sorted(visible, key=lambda path: path.relative_to(folder).as_posix())
+    return sorted(visible, key=lambda path: (_age(path), path.relative_to(folder).as_posix()))
+
+
+def _is_index(folder: Path) -> bool:
+    from knobo.knowledge.index_folder import index_folders
+
+    return (folder / "manifest.json").exists() and folder in index_folders(folder)
+
+
+def _age(path: Path) -> tuple[int, int, int]:
+    """Order of reading: NLM's baseline and update files, which are numbered on, from the newest; then all others."""
+    match = _NLM_FILE.fullmatch(path.name)
+    return (0, -int(match[1]), -int(match[2])) if match else (1, 0, 0)
 
 
 def _is_text(path: Path) -> bool:
-    return path.suffix.lower() in _TEXT or _suffix(path) in _PACKED
+    from knobo.knowledge.pubmedqa import is_pubmedqa
+
+    return path.suffix.lower() in _TEXT or _suffix(path) in _PACKED or (_suffix(path) == ".json" and is_pubmedqa(path))
 
 
 def _suffix(path: Path) -> str:
@@ -144,35 +179,48 @@ def _suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _read_files(root: Path, files: list[Path]) -> Iterator[Passage]:
-    n, keep, seen = 0, True, set[str]()
+def _read_files(root: Path, files: list[Path], keep_retracted: bool, counts: Counter[str] | None) -> Iterator[Passage]:
+    n, keep, seen, pmids = 0, True, set[str](), PmidSet()
+    counted: Counter[str] = Counter() if counts is None else counts
     for path in files:
         name = path.name if root.is_file() else path.relative_to(root).as_posix()
-        for passage in _read_file(path, name):
+        articles = set[str]()  # PubMed's of this file; those of the files before it are in pmids, which takes less room
+        for passage in _read_file(path, name, pmids, keep_retracted, counted):
             document, _, number = passage.id.rpartition(":")
             if number == "1":
-                keep = document not in seen
+                known = articles if document.startswith(_PUBMED) else seen
+                keep = document not in known
                 if document.startswith(_PUBLISHED):
-                    seen.add(document)
+                    known.add(document)
             if keep:
                 n += 1
                 yield passage
+    if counts is None and not keep_retracted and counted["retracted"]:
+        warnings.warn(
+            f"{counted['retracted']} retracted articles of {root} were left out; keep_retracted=True reads them.",
+            stacklevel=2,
+        )
     if not n:
         raise InputError(f"Corpus {root} holds no text; write at least one paragraph.")
 
 
-def _read_file(path: Path, name: str) -> Iterator[Passage]:
+def _read_file(path: Path, name: str, pmids: PmidSet, keep_retracted: bool, counts: Counter[str]) -> Iterator[Passage]:
     """Hand a file to the reader of its format; the readers import this module, so they are imported here."""
     from knobo.knowledge.jats import read_jats
     from knobo.knowledge.jsonl import read_jsonl
     from knobo.knowledge.markdown import read_text
     from knobo.knowledge.pubmed import PUBMED_ROOTS, read_pubmed, xml_root
+    from knobo.knowledge.pubmedqa import read_pubmedqa
 
+    if _suffix(path) == ".json":
+        return read_pubmedqa(path, newer=pmids, counts=counts)
     if _suffix(path) == ".jsonl":
         return read_jsonl(path, name=name)
     if _suffix(path) not in _PACKED:
         return read_text(path, name)
-    return read_pubmed(path) if xml_root(path) in PUBMED_ROOTS else read_jats(path, name=name)
+    if xml_root(path) in PUBMED_ROOTS:
+        return read_pubmed(path, keep_retracted=keep_retracted, newer=pmids, counts=counts)
+    return read_jats(path, name=name)
 
 
 @contextmanager
@@ -246,65 +294,6 @@ def cut_blocks(blocks: Iterable[str], longest: int = MAX_CHARS, overlap: int = O
             else:
                 pieces.append(piece)
     return pieces
-
-
-def filter_passages(
-    passages: Iterable[Passage],
-    *,
-    kinds: str | Iterable[str] | None = None,
-    languages: str | Iterable[str] | None = None,
-    since: int | None = None,
-) -> Iterator[Passage]:
-    """Keep the passages of some publications. One that does not state the asked fact is left out.
-
-    Parameters
-    ----------
-    passages : iterable of Passage
-    kinds : str or iterable of str, optional
-        Publication types. Case, hyphens, plural and a last word "article" do not matter, and the more general word
-        finds the special one: ``"review"`` keeps "review-article" and "Systematic Review", ``"guideline"`` keeps
-        "Practice Guideline", ``"case report"`` keeps "Case Reports".
-    languages : str or iterable of str, optional
-        Codes such as ``"en"``, ``"eng"`` or ``"en-GB"``.
-    since : int, optional
-        First year.
-
-    Yields
-    ------
-    Passage
-
-    Raises
-    ------
-    InputError
-        If ``kinds`` or ``languages`` is empty.
-    """
-    wanted = None if kinds is None else {_kind(kind) for kind in _listed(kinds, "kinds")}
-    spoken = None if languages is None else {language_code(code) for code in _listed(languages, "languages")}
-    return (
-        passage
-        for passage in passages
-        if (wanted is None or any(_is_kind(kind, wanted) for kind in passage.kinds))
-        and (spoken is None or (passage.language is not None and language_code(passage.language) in spoken))
-        and (since is None or (passage.year is not None and passage.year >= since))
-    )
-
-
-def _listed(values: str | Iterable[str], name: str) -> list[str]:
-    found = [values] if isinstance(values, str) else list(values)
-    if not found:
-        raise InputError(f"{name} is empty, so no passage could be kept; name at least one or leave {name} out.")
-    return found
-
-
-def _is_kind(kind: str, wanted: set[str]) -> bool:
-    words = _kind(kind)
-    return words in wanted or (words not in _REVIEWED_GOODS and any(words.endswith(f" {item}") for item in wanted))
-
-
-def _kind(text: str) -> str:
-    """Comparable form of a publication type: ``review`` of "Review Article", ``case report`` of "Case Reports"."""
-    words = [word.removesuffix("s") for word in text.lower().replace("-", " ").replace("_", " ").split()]
-    return " ".join(words[:-1] if len(words) > 1 and words[-1] == "article" else words)
 
 
 def language_code(text: str) -> str:

@@ -2,35 +2,31 @@
 
 Every search ends in an exact comparison with the stored float16 vectors; an approximate index only names candidates.
 A build that was cut off goes on after its last whole shard, and a grown corpus encodes only the shards that changed.
-faiss is imported where it is needed: beside torch it can end the process on macOS, and a small corpus does without.
 """
 
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knobo.errors import FileError, FormatError, InputError, KnoboError, MissingDependencyError
+from knobo.errors import FileError, FormatError, InputError, KnoboError
+from knobo.knowledge import ann
 from knobo.knowledge.corpus import Passage
 from knobo.knowledge.passages import Hit, StoredPassages, check_folder, check_k, check_passages, read_manifest
 from knobo.knowledge.vectors import Encode, Shards, encode_texts, encoder_name, same_vectors, write_shards
 from knobo.storage import write_json
 
-Kind = Literal["flat", "hnsw"]
+Kind = Literal["flat", "hnsw", "rabitq"]
 
 FLAT_UP_TO = 50_000  # passages; beyond, "auto" takes HNSW
+HNSW_UP_TO = 1_000_000  # passages; beyond, "auto" takes RaBitQ
 _FORMAT = "knobo.dense"
 _VERSION = 1
-_ANN_FILE = "candidates.faiss"
-_SETTINGS = {"vectors": "float16", "links": 32, "ef_construction": 80, "ef_search": 200, "codes": "8 bit"}
-_MIN_CANDIDATES = 200  # that an approximate search hands to the exact one
 _SCORES_AT_ONCE = 1 << 25
 
 
@@ -42,7 +38,8 @@ class DenseIndex:
     corpus_hash : str
         SHA-256 over all passages in order, the same as that of a ``Bm25Index``.
     kind : str
-        ``"flat"`` (every vector is compared) or ``"hnsw"`` (a graph names the candidates).
+        ``"flat"`` (every vector is compared), ``"hnsw"`` (a graph names the candidates) or ``"rabitq"`` (codes of one
+        bit a number name them).
     dimension : int
         Length of a vector.
     """
@@ -53,7 +50,7 @@ class DenseIndex:
         self.dimension: int = manifest["dimension"]
         self._passages = StoredPassages(folder)
         self._vectors = Shards(folder, manifest["shards"], manifest["shard_size"], len(self._passages), self.dimension)
-        self._ann = _read_ann(folder, len(self)) if self.kind == "hnsw" else None
+        self._ann = ann.Candidates(folder, self.kind, len(self)) if self.kind != "flat" else None
         self._encode_query = encode_query
 
     def __len__(self) -> int:
@@ -85,9 +82,10 @@ class DenseIndex:
         folder : str or Path
             Where to keep the index. Until it is complete it grows in ``.<folder>.partial`` beside it; a build that
             was cut off is continued from there.
-        kind : {"auto", "flat", "hnsw"}
-            How to search. ``"auto"`` compares every vector up to 50,000 passages and takes HNSW (Malkov and Yashunin
-            2020, doi:10.1109/TPAMI.2018.2889473) beyond.
+        kind : {"auto", "flat", "hnsw", "rabitq"}
+            How to search. ``"auto"`` compares every vector up to 50,000 passages, takes HNSW (Malkov and Yashunin 2020,
+            doi:10.1109/TPAMI.2018.2889473) up to 1 million and RaBitQ behind inverted lists (Gao and Long 2024,
+            doi:10.1145/3654970, faiss 1.11 or newer) beyond, in about an eighth of the memory.
         shard_size : int
             Passages that are encoded at once and lost at most when a build is cut off.
         encode_query : callable, optional
@@ -115,7 +113,7 @@ class DenseIndex:
             return found
         del found  # Windows replaces no folder with open files
         manifest = {"corpus_hash": digest, "n_passages": len(stored), "encoder": encoder_name(encode)}
-        manifest |= {"kind": chosen, "settings": _SETTINGS, "shard_size": shard_size}
+        manifest |= {"kind": chosen, "settings": ann.SETTINGS[chosen], "shard_size": shard_size}
         _write(part, stored, encode, manifest, reuse=target)
         _promote(part, target)
         return cls.load(target, encode, digest, encode_query=encode_query)
@@ -144,7 +142,7 @@ class DenseIndex:
             If faiss is needed and not installed.
         """
         manifest = read_manifest(Path(folder), _FORMAT, (_VERSION,), corpus_hash)
-        if manifest.get("settings") != _SETTINGS:
+        if manifest.get("settings") != ann.SETTINGS.get(str(manifest.get("kind"))):
             raise FormatError(f"The index in {folder} was made with other settings; delete it and build it anew.")
         if manifest.get("encoder") != encoder_name(encode):
             raise FormatError(
@@ -198,10 +196,7 @@ class DenseIndex:
         return answers
 
     def _candidates(self, queries: NDArray[np.float32], k: int) -> Iterable[NDArray[np.intp]]:
-        if self._ann is not None:
-            found = self._ann.search(queries, min(len(self), max(_MIN_CANDIDATES, 4 * k)))[1]
-            return (np.sort(rows[rows >= 0]) for rows in found)
-        return self._vectors.best(queries, k)
+        return self._vectors.best(queries, k) if self._ann is None else self._ann.search(queries, k)
 
     def _exact(self, query: NDArray[np.float32], rows: NDArray[np.intp], k: int) -> list[Hit]:
         scores = (self._vectors.take(rows).astype(np.float64) * query).sum(axis=1)  # equal vectors, equal scores
@@ -212,7 +207,7 @@ class DenseIndex:
 def _check_build(target: Path, kind: str, shard_size: int) -> Path:
     """Check the arguments and give the folder in which the index grows."""
     if kind not in ("auto", *get_args(Kind)):
-        raise InputError(f"kind is 'auto', 'flat' or 'hnsw', got {kind!r}.")
+        raise InputError(f"kind is 'auto', 'flat', 'hnsw' or 'rabitq', got {kind!r}.")
     if shard_size < 1:
         raise InputError(f"shard_size is a number of passages, at least 1, got {shard_size}.")
     check_folder(target, _FORMAT)
@@ -220,9 +215,9 @@ def _check_build(target: Path, kind: str, shard_size: int) -> Path:
 
 
 def _choose(kind: str, n: int) -> str:
-    chosen = kind if kind != "auto" else "flat" if n <= FLAT_UP_TO else "hnsw"
-    if chosen == "hnsw":
-        _faiss()  # before hours of encoding, not after
+    chosen = kind if kind != "auto" else "flat" if n <= FLAT_UP_TO else "hnsw" if n <= HNSW_UP_TO else "rabitq"
+    if chosen != "flat":
+        ann.need_faiss(chosen)  # before hours of encoding, not after
     return chosen
 
 
@@ -240,9 +235,11 @@ def _write(part: Path, stored: StoredPassages, encode: Encode, manifest: dict[st
     """Complete the folder ``part``; shards that are there, or in ``reuse``, are kept. The manifest comes last."""
     texts, size = (passage.text for passage in stored), manifest["shard_size"]
     names, dimension = write_shards(part, texts, encode, size, reuse=reuse)
-    if manifest["kind"] == "hnsw":
-        _write_ann(part, Shards(part, names, size, len(stored), dimension), len(stored), dimension)
-    kept = {*names, *StoredPassages.FILES, "manifest.json", *([_ANN_FILE] if manifest["kind"] == "hnsw" else [])}
+    kept = {*names, *StoredPassages.FILES, "manifest.json"}
+    if manifest["kind"] != "flat":
+        vectors = Shards(part, names, size, len(stored), dimension)
+        ann.write(part, manifest["kind"], vectors, len(stored), dimension)
+        kept.add(ann.FILE)
     for path in part.iterdir():
         if path.name not in kept:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -265,33 +262,3 @@ def _promote(part: Path, target: Path) -> None:
             f"Cannot replace {target}: {error.strerror or error}. Close what uses it; {part} holds the new index."
         ) from error
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _faiss() -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # SWIG's, on Python 3.12 and later
-            return import_module("faiss")
-    except ImportError as error:
-        raise MissingDependencyError(
-            "faiss is not installed. Install knobo[dense], or build the index with kind='flat'."
-        ) from error
-
-
-def _write_ann(part: Path, vectors: Shards, n: int, dimension: int) -> None:
-    faiss = _faiss()
-    codes = faiss.ScalarQuantizer.QT_8bit
-    ann = faiss.IndexHNSWSQ(dimension, codes, _SETTINGS["links"], faiss.METRIC_INNER_PRODUCT)
-    ann.hnsw.efConstruction = _SETTINGS["ef_construction"]
-    ann.train(vectors.take(np.linspace(0, n - 1, min(n, FLAT_UP_TO)).astype(np.intp)).astype(np.float32))
-    for block in vectors.blocks():
-        ann.add(block)
-    faiss.write_index(ann, str(part / _ANN_FILE))
-
-
-def _read_ann(folder: Path, n: int) -> Any:
-    ann = _faiss().read_index(str(folder / _ANN_FILE))
-    if ann.ntotal != n:
-        raise FormatError(f"its graph holds {ann.ntotal} of {n} passages")
-    ann.hnsw.efSearch = _SETTINGS["ef_search"]
-    return ann

@@ -67,6 +67,11 @@ class HybridRetriever:
     depth : int
         Passages asked of each retriever, or as many as are to be returned if that is more.
 
+    Attributes
+    ----------
+    corpus_hash : str or None
+        That of the retrievers, if all state the same.
+
     Raises
     ------
     InputError
@@ -88,6 +93,8 @@ class HybridRetriever:
         self._retrievers = list(retrievers)
         self._rank_constant = rank_constant
         self._depth = depth
+        hashes = {getattr(retriever, "corpus_hash", None) for retriever in retrievers}
+        self.corpus_hash: str | None = hashes.pop() if len(hashes) == 1 else None
 
     def search(self, query: str, k: int = 10) -> list[Hit]:
         """Best passages for a query, with their fused scores.

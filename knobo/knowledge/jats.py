@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -40,6 +41,7 @@ _ASIDE = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"[\s\[\](),;.*–—-]*(?:\d{1,3}(?!\d)[\s\[\](),;.*–—-]*)+")
+_LONGEST_HEADING = 80  # characters of a bold line
 _CITED = "\0"  # stands for a left-out number; XML cannot hold it
 _IN_BRACKETS = re.compile(rf"[\[(][\s,;–—-]*{_CITED}[\s,;–—{_CITED}-]*[\])]")
 _AFTER_BRACKET = re.compile(rf"(?<=[\[(])\s*{_CITED}(?:[\s,;–—-]*{_CITED})*[\s,;]*")
@@ -165,25 +167,40 @@ def _identity(meta: Element, name: str) -> tuple[str, str | None]:
 
 
 def _walk(element: Element, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    held, figures = "", list[Element]()
-    for child in (*element, Element("label")):  # whatever is no paragraph closes the one before it
+    held, figures, here = "", list[Element](), path
+    end = Element("label")  # whatever is no paragraph closes the one before it
+    for child, following in pairwise((*element, end, end)):
         if child.tag in _LISTS:
             held = f"{held} {_plain(child)}".strip()
             continue
-        if child.tag == "p":
-            yield from _close(held, figures, path)
-            held, figures = _plain(child), [*child.iter("fig")]
-            continue
-        yield from _close(held, figures, path)
+        yield from _close(held, figures, here)
         held, figures = "", []
-        if child.tag in ("fig", "fig-group"):
-            yield from _close("", list(child.iter("fig")), path)
+        if child.tag == "p" and (line := _bold_line(child)) and _is_text(following):
+            here = (*path, line)
+        elif child.tag == "p":
+            held, figures = _plain(child), [*child.iter("fig")]
+        elif child.tag in ("fig", "fig-group"):
+            yield from _close("", list(child.iter("fig")), here)
         elif child.tag in _SECTIONS:
+            here = path
             heading = _plain(_first(child, "title", "caption/title"))
             if not _ASIDE.fullmatch(heading.replace("’", "'")):
                 yield from _walk(child, (*path, heading) if heading else path)
         elif child.tag not in _LEFT_OUT:
-            yield from _walk(child, path)
+            yield from _walk(child, here)
+
+
+def _bold_line(element: Element) -> str:
+    """Text of a paragraph that is one short bold line: StatPearls writes the headings inside a section so."""
+    only = element[0] if len(element) == 1 and element[0].tag == "bold" else None
+    if only is None or (element.text or "").strip() or (only.tail or "").strip():
+        return ""
+    text = _plain(element)
+    return "" if len(text) > _LONGEST_HEADING or text.endswith((".", "!", "?")) else text.rstrip(": ")
+
+
+def _is_text(element: Element) -> bool:
+    return element.tag in _LISTS or (element.tag == "p" and not _bold_line(element))
 
 
 def _close(text: str, figures: list[Element], path: tuple[str, ...]) -> Iterator[tuple[str, str]]:

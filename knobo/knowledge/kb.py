@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,6 +17,8 @@ from knobo.bank import slug
 from knobo.errors import FileError, FormatError, InputError
 from knobo.knowledge.text import spellings
 from knobo.storage import shipped_path
+
+Kind = Literal["finding", "device", "disease"]
 
 _TYPE = re.compile(r"^(T\d{3}) ")
 
@@ -32,6 +34,9 @@ class KbEntry(BaseModel):
         Preferred name.
     cui, other_cuis, source_name, source : str
         UMLS identifier, further identifiers of the same thing, the name in the open source, and that source.
+    codes : tuple of str
+        Identifiers in other vocabularies with their prefix: ``"HP:0001640"``, ``"MESH:D011014"``, ``"ICD10CM:J90"``,
+        ``"DOID:552"``.
     aliases, own_aliases : tuple of str
         Other names from the source, and wordings that were added for knobo.
     semantic_types : tuple of str
@@ -48,7 +53,7 @@ class KbEntry(BaseModel):
     denied_by : tuple of str
         Wordings that say that it is absent ("normal heart size").
     class_names : tuple of str
-        Short names of the class in data sets ("bcc"); never looked for in running text.
+        Short names of the class in data sets ("bcc", "edema"); never looked for in running text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,10 +64,11 @@ class KbEntry(BaseModel):
     other_cuis: tuple[str, ...] = ()
     source_name: str | None = None
     source: str = ""
+    codes: tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]*:\S+$")], ...] = ()
     aliases: tuple[str, ...] = ()
     own_aliases: tuple[str, ...] = ()
     semantic_types: tuple[str, ...] = ()
-    kind: Literal["finding", "device", "disease"] = "finding"
+    kind: Kind = "finding"
     modality: str = ""
     article: Literal["", "a", "an"] = ""
     broader: tuple[str, ...] = ()

@@ -1,16 +1,16 @@
-"""Linking: text to ranked entries of a knowledge base, by character 3-grams.
+"""Linking: text to ranked entries of a knowledge base, found by character 3-grams and judged by words.
 
 The search is scispaCy's candidate generation (Neumann et al. 2019, doi:10.18653/v1/W19-5034): TF-IDF vectors of the
 character 3-grams of every alias, and the nearest aliases by cosine. scispaCy itself is optional: its index builder
 refuses scipy >= 1.11, so the index is built here and handed to its ``CandidateGenerator``; where scispaCy is not
-installed the same index gives the same candidates without it. The search is exact and its ties are ordered, so the
-answer is the same on every run.
+installed the same index gives the same candidates without it. What it finds is judged by how well the words agree
+(:mod:`knobo.knowledge.word_match`). The search is exact and its ties are ordered, so the answer is the same on every
+run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,72 +19,22 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from knobo.bank import slug
 from knobo.errors import InputError, MissingDependencyError
 from knobo.knowledge.abbreviations import expand_abbreviations, find_abbreviations
 from knobo.knowledge.alias_index import AliasIndex, AliasTable
-from knobo.knowledge.kb import KnowledgeBase
-from knobo.knowledge.text import split_sentences, tokenize
+from knobo.knowledge.candidates import Candidate, LinkedMention, closeness
+from knobo.knowledge.kb import KbEntry, KnowledgeBase
+from knobo.knowledge.word_runs import word_runs
 
 __all__ = ["AliasIndex", "Candidate", "ConceptLinker", "LinkedMention"]
 
 Engine = Literal["auto", "scispacy", "knobo"]
 
 _N_ALIASES = 30  # aliases looked up for each mention, as in scispaCy's linker
-_LONGEST = 6  # words of a run that is looked up in running text
-_NO_EDGE = frozenset(
-    """
-    a an the of in on at to by for from with without and or nor no not
-    is are was were be been has have had as this that these those there it
-    """.split()  # noqa: SIM905 - a list of words is read best as text
-)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An entry that a text may mean.
-
-    Attributes
-    ----------
-    cui : str or None
-        UMLS identifier; None when no open source gives one.
-    name : str
-        Preferred name of the entry.
-    score : float
-        Cosine between the text and the nearest alias, in [0, 1].
-    alias : str
-        That alias.
-    id : str
-        Identifier of the entry in the knowledge base.
-    semantic_types : tuple of str
-        Its UMLS semantic types, where known.
-    """
-
-    cui: str | None
-    name: str
-    score: float
-    alias: str
-    id: str
-    semantic_types: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class LinkedMention:
-    """A run of words in a text, and the entries that it may mean.
-
-    Attributes
-    ----------
-    start, end : int
-        Characters of the text.
-    text : str
-        What was looked up: the words as they stand, abbreviations replaced by their long forms.
-    candidates : tuple of Candidate
-        Best first; never empty.
-    """
-
-    start: int
-    end: int
-    text: str
-    candidates: tuple[Candidate, ...]
+_OF_WORDS = 0.9  # share of the agreement of words in a match; the rest is the cosine, which orders equal ones
+_NEAR = 0.4  # least cosine in running text, where most runs of words are near nothing and judging them takes long
+_ALONE, _RIVALLED = 0.5, 2.0  # powers of the match where no other entry comes near, and where one is as good
 
 
 class ConceptLinker:
@@ -119,7 +69,7 @@ class ConceptLinker:
             )
         self.kb = kb
         self.engine = engine
-        self._table = AliasTable.make(kb) if index is None else _kept_table(kb, Path(index))
+        self._table = AliasTable.make(kb) if index is None else AliasTable.kept(kb, index)
         self._last_types: tuple[frozenset[str], NDArray[np.bool_], NDArray[np.bool_]] | None = None
 
     @classmethod
@@ -136,18 +86,21 @@ class ConceptLinker:
         return cls(KnowledgeBase.read(name), engine=engine, index=index)
 
     def link(
-        self, text: str, *, k: int = 5, threshold: float = 0.7, semantic_types: Collection[str] | None = None
+        self, text: str, *, k: int = 5, threshold: float = 0.85, semantic_types: Collection[str] | None = None
     ) -> list[Candidate]:
         """Entries that ``text`` may mean, best first.
 
         Parameters
         ----------
         text : str
-            A mention such as ``"blunted costophrenic angle"``, not a whole sentence.
+            A mention such as ``"blunted costophrenic angle"``, not a whole sentence; or the name of a class in a data
+            set, such as ``"Edema"`` (``class_names`` of an entry).
         k : int
             Most candidates to return.
         threshold : float
-            Least score, in [0, 1]; below it a text stays unlinked rather than wrong.
+            Least score, in [0, 1]; below it a text stays unlinked rather than wrong. At the default, chosen on the
+            development part of ``benchmarks/linking.py``, nine answers in ten are right even where every other text
+            means nothing in the knowledge base.
         semantic_types : collection of str, optional
             Only entries of one of these types are looked at: identifiers (``"T047"``) or names.
         """
@@ -158,18 +111,18 @@ class ConceptLinker:
         texts: Sequence[str],
         *,
         k: int = 5,
-        threshold: float = 0.7,
+        threshold: float = 0.85,
         semantic_types: Collection[str] | None = None,
     ) -> list[list[Candidate]]:
         """Link many texts at once; one list of candidates for each."""
         if isinstance(texts, str):
             raise InputError("texts must be a sequence of texts; put the one text in a list or call link.")
-        if isinstance(semantic_types, str):
-            raise InputError(f"semantic_types must be a list of types, got {semantic_types!r}; put it in a list.")
-        if k < 1 or not 0.0 <= threshold <= 1.0:
-            raise InputError(f"k must be at least 1 and threshold in [0, 1], got {k} and {threshold}.")
-        wanted = None if semantic_types is None else frozenset(semantic_types)
+        wanted = _checked(k, threshold, semantic_types)
         found = self._generate(list(texts), max(_N_ALIASES, k), wanted) if texts else []
+        for text, candidates in zip(texts, found, strict=True):
+            if all(score < 1.0 for score, _ in candidates.values()):
+                named = self._of_class.get(slug(text), [])
+                candidates |= {e.id: (1.0, text) for e in named if wanted is None or e.is_of_type(wanted)}
         return [self._rank(candidates, k, threshold) for candidates in found]
 
     def link_in_text(
@@ -177,7 +130,7 @@ class ConceptLinker:
         text: str,
         *,
         k: int = 5,
-        threshold: float = 0.9,
+        threshold: float = 0.95,
         semantic_types: Collection[str] | None = None,
         abbreviations: Mapping[str, str] | None = None,
     ) -> list[LinkedMention]:
@@ -190,7 +143,7 @@ class ConceptLinker:
             overlap, the best score counts, then the alias of the most similar length, the longest run, the first.
         k, threshold, semantic_types
             As in :meth:`link`; the threshold is higher, because most runs of words name nothing. It was chosen on the
-            captions of ``benchmarks/linking.py``.
+            validation captions of ``benchmarks/linking.py``, where a lower one found no more.
         abbreviations : mapping of str to str, optional
             Long forms to use for short ones; those that ``text`` defines itself when it is not given.
 
@@ -200,13 +153,14 @@ class ConceptLinker:
             In the order of the text, without overlap.
         """
         known = find_abbreviations(text) if abbreviations is None else abbreviations
-        runs = [(start, end, expand_abbreviations(text[start:end], known)) for start, end in _word_runs(text)]
+        runs = [(start, end, expand_abbreviations(text[start:end], known)) for start, end in word_runs(text)]
         queries = list(dict.fromkeys(query for _, _, query in runs))
-        answers = self.link_batch(queries, k=k, threshold=threshold, semantic_types=semantic_types)
-        found = dict(zip(queries, map(tuple, answers), strict=True))
+        wanted = _checked(k, threshold, semantic_types)
+        answers = self._generate(queries, max(_N_ALIASES, k), wanted, _NEAR) if queries else []
+        found = {q: tuple(self._rank(answer, k, threshold)) for q, answer in zip(queries, answers, strict=True)}
         mentions = [LinkedMention(*run, found[run[2]]) for run in runs if found[run[2]]]
         taken: list[LinkedMention] = []
-        for mention in sorted(mentions, key=_closeness):
+        for mention in sorted(mentions, key=closeness):
             if all(mention.end <= other.start or other.end <= mention.start for other in taken):
                 taken.append(mention)
         return sorted(taken, key=lambda mention: mention.start)
@@ -215,32 +169,55 @@ class ConceptLinker:
         best = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
         kept = [(self.kb[entry_id], score, alias) for entry_id, (score, alias) in best if score >= threshold]
         return [
-            Candidate(entry.cui, entry.name, score, alias, entry.id, entry.semantic_types)
+            Candidate(entry.cui, entry.name, score, alias, entry.id, entry.semantic_types, entry.codes)
             for entry, score, alias in kept[:k]
         ]
 
     def _generate(
-        self, texts: list[str], n_aliases: int, wanted: frozenset[str] | None
+        self, texts: list[str], n_aliases: int, wanted: frozenset[str] | None, least: float = 0.0
     ) -> list[dict[str, tuple[float, str]]]:
-        """Best score and alias of each candidate entry of each text."""
+        """Best score and alias of each entry of each text that has an alias with at least the cosine ``least``."""
         scispacy = self.engine == "scispacy" or (self.engine == "auto" and find_spec("scispacy") is not None)
         if scispacy and wanted is None:  # scispaCy cannot leave types out before it cuts the list of aliases
-            return [
-                {item.concept_id: _best(zip(item.similarities, item.aliases, strict=True)) for item in candidates}
+            near = [
+                [(c.concept_id, *pair) for c in candidates for pair in zip(c.similarities, c.aliases, strict=True)]
                 for candidates in self._scispacy(texts, n_aliases)
             ]
+        else:
+            near = self._nearest(texts, n_aliases, wanted)
+        return [
+            self._judge(text, [item for item in found if item[1] >= least])
+            for text, found in zip(texts, near, strict=True)
+        ]
+
+    def _nearest(
+        self, texts: list[str], n_aliases: int, wanted: frozenset[str] | None
+    ) -> list[list[tuple[str, float, str]]]:
+        """Entry, cosine and alias of what is near each text."""
         entries, aliases = (None, None) if wanted is None else self._of_type(wanted)
         vectors = self._table.vectorizer.transform(texts)
-        answers = []
-        for numbers, distances in self._table.index.knnQueryBatch(vectors, k=n_aliases, allowed=aliases):
-            scored: dict[str, list[tuple[float, str]]] = {}
-            for number, distance in zip(numbers.tolist(), distances.tolist(), strict=True):
-                for owner in self._table.owners(number).tolist():
-                    if entries is None or entries[owner]:
-                        pair = (1.0 - distance, self._table.aliases[number])
-                        scored.setdefault(self.kb.entries[owner].id, []).append(pair)
-            answers.append({owner: _best(pairs) for owner, pairs in scored.items()})
-        return answers
+        return [
+            [
+                (self.kb.entries[owner].id, 1.0 - distance, self._table.aliases[number])
+                for number, distance in zip(numbers.tolist(), distances.tolist(), strict=True)
+                for owner in self._table.owners(number).tolist()
+                if entries is None or entries[owner]
+            ]
+            for numbers, distances in self._table.index.knnQueryBatch(vectors, k=n_aliases, allowed=aliases)
+        ]
+
+    def _judge(self, text: str, near: list[tuple[str, float, str]]) -> dict[str, tuple[float, str]]:
+        """Highest score of each entry, and of equally good aliases the first in the alphabet."""
+        best: dict[str, tuple[float, str]] = {}
+        for entry_id, cosine, alias in near:
+            match = round(_OF_WORDS * self._table.matcher.agreement(text, alias) + (1 - _OF_WORDS) * cosine, 6)
+            if entry_id not in best or (-match, alias) < (-best[entry_id][0], best[entry_id][1]):
+                best[entry_id] = match, alias
+        first, second = sorted([0.0, 0.0, *(match for match, _ in best.values())])[:-3:-1]
+        return {
+            entry_id: (_score(match, second if match == first else first), alias)
+            for entry_id, (match, alias) in best.items()
+        }
 
     def _of_type(self, wanted: frozenset[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which entries are of a wanted type, and which aliases belong to one; the last answer is remembered."""
@@ -248,6 +225,15 @@ class ConceptLinker:
             entries = np.array([entry.is_of_type(wanted) for entry in self.kb], dtype=bool)
             self._last_types = (wanted, entries, self._table.owned_by(entries))
         return self._last_types[1:]
+
+    @cached_property
+    def _of_class(self) -> dict[str, list[KbEntry]]:
+        """Entries by the names that data sets give their classes."""
+        found: dict[str, list[KbEntry]] = {}
+        for entry in self.kb:
+            for name in entry.class_names:
+                found.setdefault(slug(name), []).append(entry)
+        return found
 
     @cached_property
     def _scispacy(self) -> Any:
@@ -264,36 +250,14 @@ class ConceptLinker:
         )
 
 
-def _best(pairs: Any) -> tuple[float, str]:
-    """Highest score, and of equally near aliases the first in the alphabet."""
-    score, alias = min(pairs, key=lambda pair: (-pair[0], pair[1]))
-    return round(score, 6), alias
+def _score(match: float, rival: float) -> float:
+    nearness = min(1.0, rival / match) if match > 0.0 else 0.0
+    return float(round(match ** (_ALONE + (_RIVALLED - _ALONE) * nearness**4), 6))
 
 
-def _word_runs(text: str) -> Iterator[tuple[int, int]]:
-    """Where runs of up to six words stand that lie in one sentence, hold no punctuation and end in no small word."""
-    position = 0
-    for sentence in split_sentences(text):
-        position = text.index(sentence, position)
-        tokens = tokenize(sentence)
-        for first, token in enumerate(tokens):
-            for last in tokens[first : first + _LONGEST]:
-                if not last.lower[0].isalnum() or token.lower in _NO_EDGE:
-                    break
-                if last.lower not in _NO_EDGE:
-                    yield position + token.start, position + last.end
-        position += len(sentence)
-
-
-def _closeness(mention: LinkedMention) -> tuple[float, int, int, int]:
-    """Order in which runs are taken; words that no name holds do not lower a score, so lengths are compared too."""
-    best = mention.candidates[0]
-    return -best.score, abs(len(mention.text) - len(best.alias)), mention.start - mention.end, mention.start
-
-
-def _kept_table(kb: KnowledgeBase, folder: Path) -> AliasTable:
-    if not folder.exists():
-        AliasTable.make(kb).save(folder, kb.hash)
-    elif not (folder / "manifest.json").is_file():
-        raise InputError(f"{folder} holds no index of a linker; name a folder that does, or one that is not there yet.")
-    return AliasTable.open(folder, kb.hash)
+def _checked(k: int, threshold: float, semantic_types: Collection[str] | None) -> frozenset[str] | None:
+    if isinstance(semantic_types, str):
+        raise InputError(f"semantic_types must be a list of types, got {semantic_types!r}; put it in a list.")
+    if k < 1 or not 0.0 <= threshold <= 1.0:
+        raise InputError(f"k must be at least 1 and threshold in [0, 1], got {k} and {threshold}.")
+    return None if semantic_types is None else frozenset(semantic_types)

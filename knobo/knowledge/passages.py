@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -45,8 +46,8 @@ class StoredPassages(Sequence[Passage]):
 
     @classmethod
     def write(cls, folder: Path, passages: Iterable[Passage]) -> StoredPassages:
-        """Write passages into an existing folder, in constant memory."""
-        offsets = [0]
+        """Write passages into an existing folder; 8 bytes are held for each."""
+        offsets = array("q", [0])
         with (folder / cls.FILES[0]).open("wb") as file:
             for passage in passages:
                 offsets.append(offsets[-1] + file.write(to_line(passage)))
@@ -84,23 +85,38 @@ def to_line(passage: Passage) -> bytes:
     return json.dumps(values, ensure_ascii=False).encode() + b"\n"
 
 
-def check_passages(passages: Iterable[Passage]) -> str:
-    """SHA-256 over all passages in order.
+def check_passages(passages: Sequence[Passage]) -> str:
+    """SHA-256 over all passages in order; 8 bytes are held for each.
+
+    Parameters
+    ----------
+    passages : sequence of Passage
+        Read a second time where two ids have the same hash.
 
     Raises
     ------
     InputError
         If there are none, or two have the same id.
     """
-    digest, seen = hashlib.sha256(), set()
+    digest, ids = hashlib.sha256(), array("q")
     for passage in passages:
-        if passage.id in seen:
-            raise InputError(f"Two passages have the id {passage.id!r}; give each its own.")
-        seen.add(passage.id)
+        ids.append(hash(passage.id))
         digest.update(to_line(passage))
-    if not seen:
+    if not ids:
         raise InputError("There are no passages to index; check the corpus.")
+    hashes = np.sort(np.frombuffer(ids, dtype=np.int64))
+    suspects = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+    if suspects:
+        _refuse_repeats(passage.id for passage in passages if hash(passage.id) in suspects)
     return digest.hexdigest()
+
+
+def _refuse_repeats(ids: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in ids:
+        if name in seen:
+            raise InputError(f"Two passages have the id {name!r}; give each its own.")
+        seen.add(name)
 
 
 def check_k(k: int) -> None:

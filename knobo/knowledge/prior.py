@@ -161,4 +161,5 @@ def make_evidence(passage: Passage, sentence: str) -> Evidence:
         url=passage.url,
         year=passage.year,
         verified=sentence in passage.text,
+        licence=passage.licence,
     )

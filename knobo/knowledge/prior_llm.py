@@ -18,9 +18,11 @@ from knobo.knowledge.classes import TaskClass
 from knobo.knowledge.corpus import Passage
 from knobo.knowledge.filters import gives_orders, same_words
 from knobo.knowledge.kb import KbEntry
+from knobo.knowledge.mentions import MentionFinder
 from knobo.knowledge.prior import MAX_EVIDENCE, make_evidence
 from knobo.knowledge.prompting import Asker, as_data, encode, pack, show
 from knobo.knowledge.propose_llm import find_named
+from knobo.knowledge.text import split_sentences
 
 CONCEPTS_A_CALL = 200
 CHARS_A_CALL = 32_000
@@ -69,7 +71,8 @@ def ask_prior(
     subjects : sequence of Subject
         The concepts, in the order of the bank.
     passages : mapping of str to sequence of Passage
-        For each class name the passages that name it, best first; the first 32,000 characters are shown.
+        For each class name the passages that name it, best first; of those that name a concept the first 32,000
+        characters are shown.
 
     Returns
     -------
@@ -78,7 +81,12 @@ def ask_prior(
     n_dropped : int
         Answers that were left out: no such concept, no such sentence, or both signs for one pair.
     """
-    shown = {item.name: next(iter(pack(passages[item.name], CHARS_A_CALL)), []) for item in classes}
+    finder = MentionFinder({entry.id: entry for subject in subjects for entry in subject.entries}.values())
+    useful = {p.id for about in passages.values() for p in about if any(map(finder.find, split_sentences(p.text)))}
+    shown = {
+        item.name: next(iter(pack((p for p in passages[item.name] if p.id in useful), CHARS_A_CALL)), [])
+        for item in classes
+    }
     batches = [
         [(item, subject) for subject in subjects[start : start + CONCEPTS_A_CALL]]
         for item in classes

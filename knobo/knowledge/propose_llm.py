@@ -22,7 +22,7 @@ from knobo.knowledge.mentions import Mention, MentionFinder
 from knobo.knowledge.prompting import Asker, encode, pack, show
 from knobo.knowledge.propose import Proposal
 
-CHARS_A_CALL = 24_000
+CHARS_A_CALL = 12_000  # a reply mostly quotes: as long as what it is about, it fits the 4,096 tokens of a reply
 _LONGEST_ID = 200  # characters of an id that the model made up
 _QUESTION = re.compile(r"(?:Is|Are) there (?:(an?) )?(.+)\?")
 _ARTICLE = re.compile(r"^(?:an?|the)\s+", re.IGNORECASE)

@@ -1,8 +1,8 @@
 """PubMed XML to passages: baseline and update files, and what efetch returns.
 
 An article gives one passage, or several when its abstract is long. ``language`` is that of the article; its abstract in
-PubMed is in English even then. Update files repeat articles that have changed; ``read_corpus`` takes the first in the
-order of file names, so read an update by itself.
+PubMed is in English even then. Update files repeat articles that have changed and list those that were deleted; given a
+folder, ``read_corpus`` reads the newest file first.
 """
 
 from __future__ import annotations
@@ -17,30 +17,46 @@ from xml.parsers import expat
 
 from knobo.errors import FormatError, KnoboError
 from knobo.knowledge.corpus import Passage, cut_blocks, find_year, language_code, open_corpus
+from knobo.knowledge.pmids import PmidSet
 
 PUBMED_ROOTS = frozenset({"PubmedArticleSet", "PubmedBookArticleSet", "PubmedArticle", "PubmedBookArticle"})
 _ARTICLES = frozenset({"PubmedArticle", "PubmedBookArticle"})
+RETRACTED = "Retracted Publication"
+_RETRACTED_BY = ("RetractionIn", "RetractedandRepublishedIn")  # notes that name the notice
 _BUFFER = 1 << 16
 _DEEPEST = 150  # elements inside each other; articles have some 30
 _NO_LABEL = ("", "UNLABELLED", "UNASSIGNED")
 _POWER = re.compile(r"\s*[+−–-]?\s*\d+\s*")
 
 
-def read_pubmed(path: str | Path, *, counts: Counter[str] | None = None) -> Iterator[Passage]:
+def read_pubmed(
+    path: str | Path,
+    *,
+    keep_retracted: bool = False,
+    newer: PmidSet | None = None,
+    counts: Counter[str] | None = None,
+) -> Iterator[Passage]:
     """Read the abstracts of a PubMed XML file, one at a time and in constant memory.
 
     Parameters
     ----------
     path : str or Path
         ``.xml`` or ``.xml.gz`` with a ``PubmedArticleSet``.
+    keep_retracted : bool
+        Also read retracted articles: those of the type "Retracted Publication", and those that name the notice that
+        retracted them. Both then have that type among their ``kinds``.
+    newer : PmidSet, optional
+        PMIDs of newer files, whose articles are left out. When the file has been read, its own PMIDs and those that it
+        lists as deleted are put in.
     counts : collections.Counter, optional
-        Is filled while reading: ``"articles"``, ``"without_abstract"`` (these give no passage) and ``"passages"``.
+        Is filled while reading: ``"articles"``, ``"without_abstract"`` (these give no passage), ``"passages"``,
+        ``"retracted"``, ``"superseded"`` (by a newer file), and ``"deleted"``, the PMIDs listed as deleted.
 
     Yields
     ------
     Passage
         ``pubmed:<PMID>:<n>``, for a second version of a record ``pubmed:<PMID>.2:<n>``; ``source`` is the journal.
-        Sections of a structured abstract begin with their label ("METHODS: …"). Deleted citations are ignored.
+        Sections of a structured abstract begin with their label ("METHODS: …").
 
     Raises
     ------
@@ -55,25 +71,52 @@ def read_pubmed(path: str | Path, *, counts: Counter[str] | None = None) -> Iter
         raise FormatError(
             f"{file} is no PubMed XML: its root is <{root}>, expected <PubmedArticleSet>. Fetch it with retmode=xml."
         )
-    for article in xml_elements(file, _ARTICLES):
+    own = PmidSet()
+    for article in xml_elements(file, _ARTICLES | {"PMID"}):
+        if article.tag == "PMID":  # one that stands in no article is listed as deleted
+            counts["deleted"] += 1
+            own.add(_text(article))
+            continue
         counts["articles"] += 1
-        passages = _passages(article, file, counts["articles"])
-        counts["passages"] += len(passages)
-        counts["without_abstract"] += not passages
-        yield from passages
+        record, pmid, version = _identity(article, file, counts["articles"])
+        own.add(pmid)
+        retracted = _is_retracted(record)
+        if newer is not None and pmid in newer:
+            counts["superseded"] += 1
+        elif retracted and not keep_retracted:
+            counts["retracted"] += 1
+        else:
+            passages = _passages(record, pmid, version, retracted)
+            counts["retracted"] += retracted
+            counts["passages"] += len(passages)
+            counts["without_abstract"] += not passages
+            yield from passages
+    if newer is not None:
+        newer.update(own)
 
 
-def _passages(article: Element, path: Path, n: int) -> list[Passage]:
+def _identity(article: Element, path: Path, n: int) -> tuple[Element, str, str]:
+    """The record of an article, its PMID and the version of it."""
     record = _first(article, "MedlineCitation", "BookDocument")
     pmid = record.find("PMID") if record is not None else None
     if record is None or pmid is None or not (number := _text(pmid)):
         raise FormatError(f"{path}: article {n} has no PMID; fetch the file anew, or leave that article out.")
+    return record, number, pmid.get("Version", "1")
+
+
+def _is_retracted(record: Element) -> bool:
+    notes = record.iterfind("CommentsCorrectionsList/CommentsCorrections")
+    return any(note.get("RefType") in _RETRACTED_BY for note in notes) or any(
+        _text(kind) == RETRACTED for kind in record.iter("PublicationType")
+    )
+
+
+def _passages(record: Element, number: str, version: str, retracted: bool) -> list[Passage]:
     pieces = cut_blocks(_sections(record))
     if not pieces:
         return []
-    version = pmid.get("Version", "1")
     key = f"pubmed:{number}" if version == "1" else f"pubmed:{number}.{version}"
-    kinds = (_text(kind) for kind in record.iter("PublicationType"))
+    kinds = [*(_text(kind) for kind in record.iter("PublicationType")), RETRACTED if retracted else ""]
     language, notice = record.find(".//Language"), record.find(".//Abstract/CopyrightInformation")
     facts: dict[str, Any] = {
         "source": _text(_first(record, "Article/Journal/Title", ".//ISOAbbreviation", ".//BookTitle", ".//MedlineTA")),

@@ -23,12 +23,16 @@ from sys import intern
 from typing import IO, Any, cast
 
 from knobo.errors import FileError, FormatError, InputError
-from knobo.knowledge.kb import KbEntry, KnowledgeBase
+from knobo.knowledge.kb import KbEntry, Kind, KnowledgeBase
 
 _CONSO, _CONSO_COLUMNS = "MRCONSO.RRF", 18
 _STY, _STY_COLUMNS = "MRSTY.RRF", 6
 _CUI = re.compile(r"C[0-9]{7}")
 _TUI = re.compile(r"T[0-9]{3}")
+_CODES = {"MSH": "MESH:", "ICD10": "ICD10:", "ICD10CM": "ICD10CM:", "HPO": ""}  # HPO's codes bring their prefix
+_FINDINGS = frozenset({"T033", "T034", "T184", "T190", "T020"})  # finding, test result, sign or symptom, abnormality
+_DISEASES = frozenset({"T047", "T048", "T191", "T019"})  # disease, mental disorder, neoplasm, congenital
+_DEVICES = frozenset({"T074", "T075", "T203"})
 _PART = 250_000  # rows that are sorted in memory at once, about 100 MB
 
 _Row = tuple[Any, ...]  # its first value is the CUI
@@ -61,7 +65,11 @@ def read_umls(
     -------
     KnowledgeBase
         By CUI. The name is the preferred atom (ISPREF=Y) of the preferred form (STT=PF) of the preferred term (TS=P),
-        or what comes closest; other names are aliases. ``semantic_types`` holds ``"T047 Disease or Syndrome"``.
+        or what comes closest; other names are aliases. ``semantic_types`` holds ``"T047 Disease or Syndrome"``, and
+        ``codes`` those of MeSH, ICD-10 and HPO among the names that are kept. ``kind`` is that of the entry of the
+        shipped knowledge base with the same CUI, because UMLS counts pleural effusion among the diseases; else it
+        follows from the types: a finding where one type says so, or a disease, or a device. What is none of these
+        (anatomy, procedures) is a ``"finding"`` for want of a better word; leave it out with ``semantic_types``.
 
     Raises
     ------
@@ -104,30 +112,47 @@ def iter_umls(
 def _join(names: Iterator[_Row], types: Iterator[_Row], wanted: frozenset[str] | None) -> Iterator[KbEntry]:
     """Put the names and the types of a concept together; both come in the order of the CUIs."""
     with closing(cast("Any", names)), closing(cast("Any", types)):
+        known = {cui: entry.kind for entry in KnowledgeBase.read() for cui in entry.cuis}
         type_groups = groupby(types, key=lambda row: row[0])
         cui, group = next(type_groups, ("", iter(())))
         for concept, rows in groupby(names, key=lambda row: row[0]):
             while cui and cui < concept:
                 cui, group = next(type_groups, ("", iter(())))
             found = tuple(dict.fromkeys(intern(row[1]) for row in group)) if cui == concept else ()
-            name, *aliases = dict.fromkeys(row[-1] for row in rows)
+            texts, codes = zip(*(row[3:] for row in rows), strict=True)
+            name, *aliases = dict.fromkeys(texts)
             entry = KbEntry(
-                id=concept, name=name, cui=concept, source="UMLS", aliases=tuple(aliases), semantic_types=found
+                id=concept,
+                name=name,
+                cui=concept,
+                source="UMLS",
+                codes=tuple(dict.fromkeys(filter(None, codes))),
+                aliases=tuple(aliases),
+                semantic_types=found,
+                kind=known.get(concept) or _kind(found),
             )
             if wanted is None or entry.is_of_type(wanted):
                 yield entry
 
 
+def _kind(types: Collection[str]) -> Kind:
+    numbers = {value[:4] for value in types}
+    if numbers & _FINDINGS:
+        return "finding"
+    return "disease" if numbers & _DISEASES else "device" if numbers & _DEVICES else "finding"
+
+
 def _names(path: Path, languages: dict[str, int], sources: frozenset[str] | None, suppress: bool) -> Iterator[_Row]:
-    """CUI, rank (lowest is preferred), AUI and text of each name that is kept."""
+    """CUI, rank (lowest is preferred), AUI, text and code (or nothing) of each name that is kept."""
     for number, row in _rows(path, _CONSO_COLUMNS):
-        cui, lat, ts, _, stt, _, ispref, aui, _, _, _, sab, _, _, text, _, flag, _ = row
+        cui, lat, ts, _, stt, _, ispref, aui, _, _, _, sab, _, own, text, _, flag, _ = row
         _check(path, number, "CUI", cui, _CUI.fullmatch(cui))
         _check(path, number, "ISPREF", ispref, ispref in ("Y", "N"))
         _check(path, number, "SUPPRESS", flag, flag in ("O", "E", "Y", "N"))
         _check(path, number, "STR", text, text)
         if lat in languages and (sources is None or sab in sources) and not (suppress and flag != "N"):
-            yield cui, 8 * languages[lat] + 4 * (ts != "P") + 2 * (stt != "PF") + (ispref != "Y"), aui, text
+            rank = 8 * languages[lat] + 4 * (ts != "P") + 2 * (stt != "PF") + (ispref != "Y")
+            yield cui, rank, aui, text, _CODES[sab] + own if sab in _CODES and own else ""
 
 
 def _types(path: Path) -> Iterator[_Row]:

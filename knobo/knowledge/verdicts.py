@@ -51,7 +51,9 @@ def ask_verdicts(asker: Asker, proposals: Sequence[Proposal], known: Sequence[st
 
     def fields(numbers: Sequence[int]) -> dict[str, str]:
         rows = ({"number": i, "name": names[i], "sentence": proposals[i].sentence} for i in numbers)
-        return {"known": encode([*known, *names[: numbers[0]]]), "candidates": as_data(rows)}
+        asked = set(numbers)  # candidates asked again leave gaps; what stands in the gaps is known by then
+        before = [name for i, name in enumerate(names[: numbers[-1]]) if i not in asked]
+        return {"known": encode([*known, *before]), "candidates": as_data(rows)}
 
     def missing(numbers: Sequence[int], reply: _JudgeReply) -> list[int]:
         given = {item.number for item in reply.verdicts}

@@ -10,10 +10,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
+import open_clip
 import pytest
 import torch
-from safetensors.torch import load_file
-from tiny_models import TEXTS, TOWER, save_biomedclip_like, save_timm, save_transformers_clip
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tiny_models import MEAN, STD, TEXTS, TOWER, save_biomedclip_like, save_timm, save_transformers_clip
 from typer.testing import CliRunner
 
 from knobo.cli_models import models_app
@@ -102,9 +104,9 @@ def hub(monkeypatch, tmp_path):
     for name in ("KNOBO_OFFLINE", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
-    )
+    template = address + "/{repo_id}/resolve/{revision}/{filename}"
+    for module in ("constants", "file_download"):  # before its release 1.0 the client kept a second copy
+        monkeypatch.setattr(f"huggingface_hub.{module}.HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
     yield handler
@@ -186,6 +188,31 @@ def test_other_formats_come_from_the_hub_too(save, hub, tmp_path):
     rows = load_encoder("hf-hub:lab/model", device="cpu").encode_images([image])
     fetch_model("hf-hub:lab/model", tmp_path / "carried")
     np.testing.assert_array_equal(load_encoder(tmp_path / "carried", device="cpu").encode_images([image]), rows)
+
+
+def test_weights_by_open_clips_name_keep_what_they_were_trained_with(hub, tmp_path, monkeypatch):
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "patch_size": 8, "head_width": 16},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+    }
+    (tmp_path / "Tiny-CLIP-2.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "Tiny-CLIP-2.json")
+    tag = {"hf_hub": "lab/tiny/", "mean": MEAN, "std": STD, "quick_gelu": True, "resize_mode": "squash"}
+    monkeypatch.setattr("open_clip.get_pretrained_cfg", lambda *_: tag)
+    monkeypatch.setattr("open_clip.list_pretrained_tags_by_model", lambda _: ["old"])
+    torch.manual_seed(0)
+    model = open_clip.CLIP(**config, quick_gelu=True).eval()
+    (hub.root / "lab" / "tiny").mkdir(parents=True)
+    save_file(model.state_dict(), hub.root / "lab" / "tiny" / "open_clip_model.safetensors")
+    encoder = load_encoder(fetch_model("Tiny-CLIP-2/old", tmp_path / "carried"), device="cpu")
+    image = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    steps = open_clip.image_transform(32, is_train=False, mean=MEAN, std=STD, resize_mode="squash")
+    with torch.no_grad():
+        pixels = steps(Image.fromarray(image)).unsqueeze(0)
+        np.testing.assert_allclose(
+            encoder.encode_images([image]), model.encode_image(pixels, normalize=True).numpy(), atol=1e-5
+        )
 
 
 def test_following_the_message_by_hand_works_both_ways(biomedclip, hub, tmp_path, monkeypatch):

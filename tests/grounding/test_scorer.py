@@ -11,7 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from knobo.errors import InputError, NotFittedError
-from knobo.grounding import ConceptScorer, held_out_quality
+from knobo.grounding import ConceptScorer, concept_answers, held_out_quality
+from knobo.grounding.supervised import _choose
 
 
 @pytest.fixture
@@ -144,3 +145,81 @@ def test_answers_are_needed_and_fitting_comes_first(data):
         ConceptScorer().fit(data[0], data[1], groups=[1, 2, 3])
     with pytest.raises(NotFittedError, match="not fitted yet"):
         ConceptScorer().transform(X)
+
+
+def test_a_concept_whose_interval_reaches_chance_is_dropped_unless_asked_for():
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(40, 3))
+    weak = (X[:, 0] + 2.0 * rng.normal(size=40) > 0).astype(float)
+    sure = (X[:, 1] > 0).astype(float)
+    answers = pd.DataFrame({"weak": weak, "sure": sure})
+    strict = ConceptScorer(min_auroc=0.51).fit(X, answers).certificate_
+    assert strict.loc["weak", "auroc"] > 0.51
+    assert strict.loc["weak", "auroc_low"] < 0.5
+    assert list(strict["abstain"]) == [True, False]
+    assert strict.loc["weak", "reason"] == "interval of the held-out AUROC reaches 0.5"
+    assert list(ConceptScorer(min_auroc=0.5).fit(X, answers).concepts_) == ["weak", "sure"]
+
+
+def test_certificates_by_domain_and_on_other_images(data):
+    X, answers = data
+    hospital = np.repeat(["A", "B"], 100)
+    scorer = ConceptScorer().fit(X, answers, domain=hospital)
+    assert list(scorer.domain_certificate_.index) == [("easy", "A"), ("easy", "B"), ("partly", "A"), ("partly", "B")]
+    assert scorer.domain_certificate_.loc[("partly", "A"), "n_unknown"] == 40
+    elsewhere = scorer.certify(X[:100], answers.iloc[:100].drop(columns="partly"))
+    assert elsewhere.loc["easy", "auroc"] > 0.95
+    assert elsewhere.loc["partly", "abstain"]
+    with pytest.raises(InputError, match="DataFrame"):
+        scorer.certify(X, answers.to_numpy())
+
+
+def test_balanced_weights_bring_rare_findings_to_one_half():
+    rng = np.random.default_rng(6)
+    X = rng.normal(size=(600, 5))
+    rare = pd.DataFrame({"rare": (X[:, 0] + rng.normal(size=600) > 2).astype(float)})
+    plain = ConceptScorer().fit(X, rare).transform(X)
+    balanced = ConceptScorer(class_weight="balanced").fit(X, rare).transform(X)
+    assert (plain >= 0.5).mean() < 0.1
+    assert (balanced >= 0.5).mean() > 0.15
+
+
+@pytest.mark.parametrize("options", [{"n_jobs": 2}, {"device": "cpu:0"}])
+def test_threads_and_batches_give_the_same_scorer(data, options):
+    X, answers = data
+    single = ConceptScorer(Cs=(0.01, 1.0))
+    other = ConceptScorer(Cs=(0.01, 1.0), **options)
+    np.testing.assert_allclose(other.fit_transform(X, answers), single.fit_transform(X, answers), atol=3e-4)
+    np.testing.assert_allclose(other.transform(X), single.transform(X), atol=3e-4)
+
+
+def test_an_l1_share_makes_grounding_functions_sparse(data):
+    X, answers = data
+    scorer = ConceptScorer(Cs=(0.1,), l1_ratio=1.0).fit(X, answers)
+    assert (scorer.coef_ == 0).mean() > 0.2
+    assert roc_auc_score(answers["easy"], scorer.transform(X)[:, 0]) > 0.95
+
+
+def test_single_precision_embeddings_give_nearly_the_same_activations(data):
+    X, answers = data
+    double = ConceptScorer().fit_transform(X, answers)
+    single = ConceptScorer().fit_transform(X.astype(np.float32), answers)
+    assert single.dtype == np.float64
+    np.testing.assert_allclose(single, double, atol=3e-4)
+
+
+def test_an_experts_answer_beats_the_report_and_gaps_stay_gaps():
+    expert = pd.DataFrame({"nodule": [1.0, np.nan, np.nan]})
+    reports = ["No nodule.", "There is a nodule.", "Normal heart size."]
+    _, answers = concept_answers(3, None, expert, reports)
+    np.testing.assert_array_equal(answers["nodule"], [1.0, 1.0, np.nan])
+
+
+def test_weaker_penalties_are_not_tried_once_the_loss_has_risen():
+    losses = np.array([[10.0, 10.0], [8.0, 8.0], [9.0, 8.05], [1.0, 1.0]])  # two folds, four strengths
+    assert _choose(losses[:2])[1] is False
+    chosen, settled = _choose(losses[:3])
+    assert list(chosen) == [1, 1, 1]  # the first fold is judged by the second's loss, the second by the first's
+    assert settled is False  # 8.05 is within 1 % of 8
+    assert list(_choose(losses)[0]) == [3, 1, 1]
+    assert _choose(losses + np.array([[0.0], [0.0], [1.0], [0.0]]))[1] is True

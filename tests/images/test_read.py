@@ -1,9 +1,13 @@
 """Every kind of image file ends as the same 8-bit RGB array; what is no image is named."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from knobo.errors import FileError, InputError, InputTypeError, KnoboError
@@ -183,6 +187,83 @@ def test_several_frames_are_refused(tmp_path):
     frames[0].save(tmp_path / "stack.tif", save_all=True, append_images=frames[1:])
     with pytest.raises(FileError, match=r"stack\.tif holds 3 frames"):
         read_image(tmp_path / "stack.tif")
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".gif", ".png", ".webp"])
+def test_one_of_several_frames_is_chosen(tmp_path, suffix):
+    frames = [Image.new("RGB", (8, 8), (shade,) * 3) for shade in (0, 100, 200)]
+    path = tmp_path / f"stack{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], **({"lossless": True} if suffix == ".webp" else {}))
+    assert [int(read_image(path, frame=n).mean()) for n in range(3)] == [0, 100, 200]
+    with pytest.raises(FileError, match=r"choose one with frame=0 to frame=2"):
+        read_image(path)
+    with pytest.raises(InputError, match=r"has no frame 3: it holds 3"):
+        read_image(path, frame=3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "Git LFS pointer.*git lfs pull"),
+        (b"\n<!DOCTYPE html><html><title>404</title>", "a web page.*download it again"),
+        (b"<HTML><body>Log in</body>", "a web page.*logged in"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "an XML document"),
+        (b'{"message": "Not found"}', "a JSON document"),
+        (b"%PDF-1.7 ...", "a PDF document"),
+        (b"PK\x03\x04....", "a ZIP archive, not an image; unpack it"),
+        (b"\x93NUMPY\x01\x00", "a NumPy array.*pass the array"),
+        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00", "a HEIC photograph.*save it as PNG, JPEG"),
+        (b"\x00" * 300, "begins with zeros only"),
+    ],
+)
+def test_what_is_no_image_is_recognised(tmp_path, content, message):
+    path = tmp_path / "scan.jpg"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=rf"scan\.jpg.*{message}"):
+        read_image(path)
+
+
+def test_the_name_of_a_file_does_not_matter(tmp_path, rgb):
+    Image.fromarray(rgb).save(tmp_path / "png.png")
+    (tmp_path / "png.png").rename(tmp_path / "png.jpg")
+    np.testing.assert_array_equal(read_image(tmp_path / "png.jpg"), rgb)
+
+
+def test_sixteen_bit_colour_keeps_its_upper_bits(tmp_path, rgb):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = b"".join(b"\0" + row.tobytes() for row in (rgb.astype(np.uint16) * 257).astype(">u2"))
+    header = struct.pack(">IIBBBBB", rgb.shape[1], rgb.shape[0], 16, 2, 0, 0, 0)  # 16 bits, RGB; Pillow writes none
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), rgb)
+
+
+FIXTURE = [HealthCheck.function_scoped_fixture]
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=FIXTURE)
+@given(values=arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 6), st.just(3))))
+def test_any_eight_bit_image_comes_back_from_png(tmp_path, values):
+    Image.fromarray(values).save(tmp_path / "image.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png"), values)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=FIXTURE)
+@given(values=arrays(np.uint16, st.tuples(st.integers(1, 6), st.integers(1, 6))))
+def test_any_sixteen_bit_image_comes_back_in_order_from_png(tmp_path, values):
+    Image.fromarray(values).save(tmp_path / "image.png")
+    shades = read_image(tmp_path / "image.png")[..., 0].astype(float)
+    low, high = (0, 65535) if values.max() >= 32768 else (int(values.min()), int(values.max()))
+    assert np.abs(shades - (values.astype(float) - low) / max(high - low, 1) * 255).max() <= 0.5 + 1e-9
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=FIXTURE)
+@given(values=arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)))
+def test_any_float_image_in_0_1_comes_back_from_tiff(tmp_path, values):
+    Image.fromarray(values).save(tmp_path / "image.tif")
+    assert np.abs(read_image(tmp_path / "image.tif")[..., 0] - values * 255.0).max() <= 0.5 + 1e-4
 
 
 def test_nan_in_a_float_file_is_named(tmp_path):

@@ -1,10 +1,14 @@
 import json
+import sys
+from importlib.util import find_spec
 
 import pytest
 
-from knobo.errors import FileError, FormatError, InputError
+from knobo.errors import FileError, FormatError, InputError, MissingDependencyError
 from knobo.knowledge.bm25 import Bm25Index
+from knobo.knowledge.bm25_words import words
 from knobo.knowledge.corpus import Passage
+from knobo.knowledge.text import tokenize
 
 TEXTS = [
     "Pleural effusion blunts the costophrenic angle.",
@@ -17,9 +21,20 @@ TEXTS = [
 PASSAGES = [Passage(f"p:{i}", "S", "T", text, year=2000 + i) for i, text in enumerate(TEXTS)]
 
 
-@pytest.fixture(params=["memory", "folder"])
+needs_tantivy = pytest.mark.skipif(find_spec("tantivy") is None, reason="tantivy is not installed (knobo[disk])")
+ENGINES = ["memory", pytest.param("disk", marks=needs_tantivy)]
+
+
+@pytest.fixture(params=["no folder", *ENGINES])
 def index(request, tmp_path):
-    return Bm25Index.build(iter(PASSAGES), None if request.param == "memory" else tmp_path / "index")
+    if request.param == "no folder":
+        return Bm25Index.build(iter(PASSAGES))
+    return Bm25Index.build(iter(PASSAGES), tmp_path / "index", engine=request.param)
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    return request.param
 
 
 def test_the_best_passages_come_first(index):
@@ -45,9 +60,19 @@ def test_k_must_be_positive(index):
         index.search("heart", k=0)
 
 
-def test_memory_and_folder_agree(tmp_path):
-    folder = Bm25Index.build(PASSAGES, tmp_path / "index")
-    assert folder.search("pleural effusion", 6) == Bm25Index.build(PASSAGES).search("pleural effusion", 6)
+@pytest.mark.parametrize("query", ["pleural effusion", "same words", "heart heart failure", "not an enlarged effusion"])
+@pytest.mark.parametrize("k", [1, 3, 6])
+def test_memory_and_folder_agree(tmp_path, engine, query, k):
+    expected = Bm25Index.build(PASSAGES).search(query, k)
+    found = Bm25Index.build(PASSAGES, tmp_path / "index", engine=engine).search(query, k)
+    assert [hit.passage for hit in found] == [hit.passage for hit in expected]
+    assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], rel=1e-5)
+
+
+def test_the_words_are_those_of_the_tokenizer():
+    text = "The naïve Haemangioma's 1.5 cm X2 lesion-like 3 areas (μm) with tumours, O2; İstanbul _and_ x-rays"
+    expected = [t.stem for t in tokenize(text) if t.lower.isalnum() and t.lower not in ("the", "with", "and")]
+    assert words(text) == expected
 
 
 def test_scores_equal_the_formula():
@@ -59,15 +84,58 @@ def test_scores_equal_the_formula():
     assert Bm25Index.build(passages).search("nodule")[0].score == pytest.approx(expected, rel=1e-5)
 
 
-def test_an_index_is_rebuilt_only_when_the_corpus_changed(tmp_path):
+def test_an_index_is_rebuilt_only_when_the_corpus_changed(tmp_path, engine):
     folder = tmp_path / "index"
-    Bm25Index.build(PASSAGES, folder)
+    Bm25Index.build(PASSAGES, folder, engine=engine)
     before = (folder / "manifest.json").stat().st_ino
-    Bm25Index.build(PASSAGES, folder)
+    Bm25Index.build(PASSAGES, folder, engine=engine)
+    assert Bm25Index.build(PASSAGES, folder).engine == engine
     assert (folder / "manifest.json").stat().st_ino == before
-    changed = Bm25Index.build(PASSAGES[:3], folder)
+    changed = Bm25Index.build(PASSAGES[:3], folder, engine=engine)
     assert (folder / "manifest.json").stat().st_ino != before
     assert len(changed) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+@needs_tantivy
+def test_another_engine_replaces_the_index(tmp_path):
+    folder = tmp_path / "index"
+    Bm25Index.build(PASSAGES, folder, engine="disk")
+    assert Bm25Index.build(PASSAGES, folder, engine="memory").engine == "memory"
+    assert Bm25Index.load(folder).engine == "memory"
+    assert not (folder / "words.tantivy").exists()
+
+
+def test_auto_takes_the_disk_engine_for_many_passages_where_it_is_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr("knobo.knowledge.bm25.MEMORY_UP_TO", 5)
+    monkeypatch.setattr("knobo.knowledge.bm25_disk.installed", lambda: False)
+    assert Bm25Index.build(PASSAGES, tmp_path / "without").engine == "memory"
+    monkeypatch.undo()
+    assert Bm25Index.build(PASSAGES, tmp_path / "few").engine == "memory"
+    if find_spec("tantivy") is not None:
+        monkeypatch.setattr("knobo.knowledge.bm25.MEMORY_UP_TO", 5)
+        assert Bm25Index.build(PASSAGES, tmp_path / "many").engine == "disk"
+        assert Bm25Index.build(PASSAGES).engine == "memory"
+
+
+def test_the_disk_engine_needs_tantivy_and_a_folder(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="engine is 'auto', 'memory' or 'disk', got 'lucene'"):
+        Bm25Index.build(PASSAGES, tmp_path / "index", engine="lucene")
+    with pytest.raises(InputError, match="keeps its index in a folder"):
+        Bm25Index.build(PASSAGES, engine="disk")
+    monkeypatch.setitem(sys.modules, "tantivy", None)
+    with pytest.raises(MissingDependencyError, match=r"Install knobo\[disk\], or build the index with engine='memory'"):
+        Bm25Index.build(PASSAGES, tmp_path / "index", engine="disk")
+    assert not (tmp_path / "index").exists()
+
+
+def test_an_index_without_an_engine_is_of_the_first_version(tmp_path):
+    Bm25Index.build(PASSAGES, tmp_path / "index")
+    path = tmp_path / "index" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["engine"]
+    path.write_text(json.dumps({**manifest, "format_version": 1}))
+    assert Bm25Index.load(tmp_path / "index").search("heart", 1)[0].passage == PASSAGES[3]
 
 
 def test_no_file_of_an_index_is_a_pickle(tmp_path):

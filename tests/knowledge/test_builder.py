@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from knobo.bank import ConceptBank
 from knobo.errors import FileError, InputError
 from knobo.knowledge import ConceptLinker, KbEntry, KnowledgeBase, Passage, build_bank
-from knobo.knowledge.builder import question
+from knobo.knowledge.wording import question
 
 TEXT = """# Chest
 Source: A small book

@@ -204,6 +204,35 @@ def test_150_concepts_take_at_most_40_calls_and_a_rerun_none(linker, tmp_path, r
     assert offline.to_json(tmp_path / "c.json").read_bytes() == first
 
 
+def test_a_small_bank_reads_no_more_than_it_needs(linker, tmp_path):
+    with scripted_model.serve() as server:
+        small, _ = over_the_wire(server, tmp_path / "small", linker, n_concepts=10)
+        tokens = server.tokens
+        large, _ = over_the_wire(server, tmp_path / "large", linker, n_concepts=150)
+    assert len(small) == 10
+    assert small.provenance["n_passages_read"] == 20 < 75 <= large.provenance["n_passages_read"]
+    assert small.provenance["language_model"]["calls"] == {"propose": 2, "judge": 1, "prior": 5}
+    assert tokens < (server.tokens - tokens) / 4
+
+
+def test_when_much_is_refused_the_build_reads_on(linker):
+    """The first passages give nothing that can be accepted; those that were retrieved with them are read as well."""
+    words = [a + b for a in "abcdefghij" for b in "abcdefghij"][:60]
+    texts = [f"In pneumonia the opacity number {word} is seen." for word in words]
+    model = InMemory(lambda user: refuse_all_but(words[-20:], user))
+    bank = build_bank(["pneumonia"], passages_of(*texts), linker=linker, model=model, n_concepts=10, k_passages=60)
+    assert len(bank) == 10
+    assert bank.provenance["n_passages_read"] == 60
+
+
+def refuse_all_but(words, user):
+    reply = json.loads(scripted_model.answer(user))
+    names = {row["number"]: row["name"] for row in scripted_model.rows_of(user) if "number" in row}
+    for item in reply.get("verdicts", ()):
+        item["visible"] = names[item["number"]].split()[-1] in words
+    return json.dumps(reply)
+
+
 def test_a_reply_that_was_cut_off_costs_nothing_on_a_rerun_either(linker, tmp_path):
     def cut_when_long(user):
         text = scripted_model.answer(user)

@@ -36,6 +36,26 @@ def test_the_bare_word_normal_names_nothing(kb):
     assert normal.is_named_in("a normal chest radiograph")
 
 
+@pytest.mark.parametrize(
+    ("label", "entry"),
+    [
+        ("Infiltration", "pulmonary-infiltrate"),
+        ("Edema", "pulmonary-oedema"),
+        ("Fibrosis", "pulmonary-fibrosis"),
+        ("Hernia", "diaphragmatic-hernia"),
+    ],
+)
+def test_a_label_that_ends_a_name_is_named_by_itself(kb, label, entry):
+    (found,), _ = resolve_classes([label], kb)
+    assert found.entry_id == f"knobo:{entry}"
+    assert found.is_named_in(f"Is there {label.lower()}?")
+
+
+def test_a_short_label_is_not_looked_for(kb):
+    (found,), _ = resolve_classes(["nv"], kb)
+    assert not found.is_named_in("an nv on the arm")
+
+
 def test_an_unknown_class_is_added_with_its_synonyms(kb):
     (found,), extended = resolve_classes({"silicoproteinosis": ["acute silicosis"]}, kb)
     assert not found.known

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from knobo.errors import FileError, FormatError, InputError, MissingDependencyError
+from knobo.knowledge import ann, dense
 from knobo.knowledge.bm25 import Bm25Index
 from knobo.knowledge.corpus import Passage
 from knobo.knowledge.dense import DenseIndex
@@ -30,6 +31,16 @@ TEXTS = [
 ]
 PASSAGES = [Passage(f"p:{i}", "S", "T", text, year=2000 + i) for i, text in enumerate(TEXTS)]
 needs_faiss = pytest.mark.skipif(find_spec("faiss") is None, reason="faiss is not installed (knobo[dense])")
+
+
+def rabitq_is_there():
+    try:
+        return bool(ann.need_faiss("rabitq"))
+    except MissingDependencyError:
+        return False
+
+
+needs_rabitq = pytest.mark.skipif(not rabitq_is_there(), reason="faiss is older than 1.11")
 
 
 class HashEncoder:
@@ -150,8 +161,8 @@ def test_flat_search_is_brute_force(tmp_path_factory, vectors, k, shard_size):
         assert first.score > second.score or a < b
 
 
-@needs_faiss
-def test_approximate_search_finds_nearly_what_exact_search_finds(tmp_path, capfd):
+@pytest.mark.parametrize("kind", [pytest.param("hnsw", marks=needs_faiss), pytest.param("rabitq", marks=needs_rabitq)])
+def test_approximate_search_finds_nearly_what_exact_search_finds(tmp_path, capfd, kind):
     n = 3000
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(n // 50, 32))
@@ -159,8 +170,8 @@ def test_approximate_search_finds_nearly_what_exact_search_finds(tmp_path, capfd
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     encode, queries = table_encoder(vectors), [str(i) for i in range(0, n, n // 50)]
     exact = DenseIndex.build(numbered(n), encode, tmp_path / "index", kind="flat").search_batch(queries)
-    approximate = DenseIndex.build(numbered(n), encode, tmp_path / "index", kind="hnsw")
-    assert approximate.kind == "hnsw"
+    approximate = DenseIndex.build(numbered(n), encode, tmp_path / "index", kind=kind)
+    assert approximate.kind == kind
     found = approximate.search_batch(queries)
     shared = [
         len({hit.passage.id for hit in a} & {hit.passage.id for hit in b}) for a, b in zip(exact, found, strict=True)
@@ -176,6 +187,19 @@ def test_auto_takes_the_graph_for_many_passages(tmp_path, monkeypatch):
     monkeypatch.setattr("knobo.knowledge.dense.FLAT_UP_TO", 5)
     assert DenseIndex.build(PASSAGES, HashEncoder(), tmp_path / "many").kind == "hnsw"
     assert DenseIndex.build(PASSAGES[:5], HashEncoder(), tmp_path / "few").kind == "flat"
+
+
+@needs_rabitq
+def test_auto_takes_one_bit_codes_beyond_a_million_passages(monkeypatch):
+    assert [dense._choose("auto", n) for n in (50_000, 50_001, 1_000_000, 1_000_001)] == [
+        "flat",
+        "hnsw",
+        "hnsw",
+        "rabitq",
+    ]
+    monkeypatch.delattr("faiss.IndexIVFRaBitQ")
+    with pytest.raises(MissingDependencyError, match=r"has no RaBitQ\. Install faiss-cpu 1\.11 or newer"):
+        dense._choose("rabitq", 10)
 
 
 @needs_faiss
@@ -321,7 +345,7 @@ def test_an_encoder_that_gives_no_vectors_is_named(tmp_path, encode, message):
 
 
 def test_unusable_settings_and_passages_are_refused(tmp_path):
-    with pytest.raises(InputError, match="kind is 'auto', 'flat' or 'hnsw', got 'lsh'"):
+    with pytest.raises(InputError, match="kind is 'auto', 'flat', 'hnsw' or 'rabitq', got 'lsh'"):
         DenseIndex.build(PASSAGES, HashEncoder(), tmp_path / "index", kind="lsh")
     with pytest.raises(InputError, match="shard_size is a number of passages, at least 1, got 0"):
         DenseIndex.build(PASSAGES, HashEncoder(), tmp_path / "index", shard_size=0)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knobo.errors import FormatError
-from knobo.knowledge.corpus import MAX_CHARS, Passage, filter_passages, read_corpus
+from knobo.knowledge import filter_passages
+from knobo.knowledge.corpus import MAX_CHARS, Passage, read_corpus
 from knobo.knowledge.jats import read_jats
 
 IDS = '<article-id pub-id-type="pmid">21</article-id><article-id pub-id-type="pmc">77</article-id>'
@@ -194,6 +195,71 @@ def test_a_chapter_of_the_bookshelf(tmp_path, ids, key, url):
             "Licence text.",
         )
     ]
+
+
+BOOKSHELF = """<book-part-wrapper xmlns="https://jats.nlm.nih.gov/ns/extensions/bits/2.0/" id="article-7"
+  dtd-version="2.0" xml:lang="en">
+<collection-meta><title-group><title>A series</title></title-group><abstract><p>Of the series.</p></abstract>
+</collection-meta>
+<book-meta><book-id book-id-type="pmcid">statbook</book-id><book-title-group><book-title>StatBook</book-title>
+</book-title-group><pub-date date-type="pub"><year>2025</year></pub-date><publisher><publisher-name>A. Publisher
+</publisher-name></publisher><permissions><license><license-p>Licence of the book.</license-p></license></permissions>
+<abstract><title>Summary</title><p>Of the whole book.</p></abstract></book-meta>
+<book-part book-part-type="chapter"><book-part-meta><book-part-id book-part-id-type="pmcid">article-7</book-part-id>
+<title-group><title>Pneumothorax</title></title-group><contrib-group><contrib contrib-type="author"><name>
+<surname>Author</surname></name></contrib></contrib-group><pub-history><date date-type="created"><year>2021</year>
+</date><date date-type="revised"><year>2024</year></date></pub-history></book-part-meta>
+<body><p>Air in the pleura.</p>
+<sec sec-type="Evaluation"><title>Evaluation</title><p>A film is taken.<xref ref-type="bibr" rid="r1">[1]</xref></p>
+<p><bold>Upright film</bold></p><p>A pleural line is seen.</p><list><list-item><p>It is thin.</p></list-item></list>
+<sec><title>Supine film</title><p>A <bold>deep</bold> sulcus is seen.</p></sec>
+<p><bold>Ultrasound:</bold></p><p>Sliding is absent.</p></sec>
+<sec><title>Review Questions</title><p>Left out.</p></sec>
+<book-part book-part-type="part"><book-part-meta><title-group><title>A part inside</title></title-group>
+</book-part-meta><body><sec><title>Signs</title><p>A part of the part.</p></sec></body></book-part>
+</body><back><ref-list><title>References</title><ref id="r1"><mixed-citation>Someone.</mixed-citation></ref></ref-list>
+</back></book-part></book-part-wrapper>"""
+
+
+def test_a_chapter_in_the_shape_of_the_bookshelf_archive(tmp_path):
+    folder = tmp_path / "statbook_NBK1"
+    folder.mkdir()
+    write(folder, BOOKSHELF, "article-7.nxml")
+    found = list(read_corpus(tmp_path))
+    assert [(p.id, p.title, p.text) for p in found] == [
+        ("statbook_NBK1/article-7.nxml:1", "Pneumothorax", "Air in the pleura."),
+        ("statbook_NBK1/article-7.nxml:2", "Pneumothorax. Evaluation", "A film is taken."),
+        (
+            "statbook_NBK1/article-7.nxml:3",
+            "Pneumothorax. Evaluation. Upright film",
+            "A pleural line is seen. It is thin.",
+        ),
+        ("statbook_NBK1/article-7.nxml:4", "Pneumothorax. Evaluation. Supine film", "A deep sulcus is seen."),
+        ("statbook_NBK1/article-7.nxml:5", "Pneumothorax. Evaluation. Ultrasound", "Sliding is absent."),
+        ("statbook_NBK1/article-7.nxml#2:1", "A part inside. Signs", "A part of the part."),
+    ]
+    assert {(p.source, p.language, p.licence) for p in found} == {("StatBook", "en", "Licence of the book.")}
+    assert [p.year for p in found] == [2021] * 5 + [2025]
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        ("<p><bold>Only bold</bold></p>", [("T", "Only bold")]),
+        ("<p><bold>Bold</bold> and more.</p><p>Next.</p>", [("T", "Bold and more."), ("T", "Next.")]),
+        ("<p>Text <bold>bold</bold></p><p>Next.</p>", [("T", "Text bold"), ("T", "Next.")]),
+        (
+            "<p><bold>A whole sentence is bold.</bold></p><p>Next.</p>",
+            [("T", "A whole sentence is bold."), ("T", "Next.")],
+        ),
+        ("<p><bold>One</bold></p><p><bold>Two</bold></p><p>Next.</p>", [("T", "One"), ("T. Two", "Next.")]),
+        ("<p><bold>Causes</bold></p><list><list-item><p>Smoke</p></list-item></list>", [("T. Causes", "Smoke.")]),
+    ],
+)
+def test_a_bold_line_before_a_paragraph_is_its_heading(tmp_path, body, kept):
+    xml = "<book-part-wrapper><book-part><book-part-meta><title-group><title>T</title></title-group></book-part-meta>"
+    found = read_jats(write(tmp_path, f"{xml}<body>{body}</body></book-part></book-part-wrapper>"))
+    assert [(p.title, p.text) for p in found] == kept
 
 
 def test_what_efetch_returns_holds_several_articles(tmp_path):

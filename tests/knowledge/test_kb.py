@@ -57,6 +57,7 @@ def test_a_jsonl_file_is_read(tmp_path):
         ('{"name": "x", "cui": "12"}', "line 2: field cui is broken"),
         ('{"name": "x", "colour": 1}', "line 2: field colour is broken"),
         ('{"cui": "C0000002"}', "line 2: field id is broken"),
+        ('{"name": "x", "codes": ["D011014"]}', "line 2: field codes.0 is broken"),
         ("[1]", "line 2: field the line is broken"),
     ],
 )
@@ -73,3 +74,12 @@ def test_a_missing_file_is_said(tmp_path):
     (tmp_path / "latin.jsonl").write_bytes(b'{"name": "na\xefve"}')
     with pytest.raises(FormatError, match="is not UTF-8"):
         KnowledgeBase.read(tmp_path / "latin.jsonl")
+
+
+def test_every_code_of_the_shipped_knowledge_base_says_where_it_was_seen():
+    entries = list(KnowledgeBase.read())
+    assert sum(bool(entry.codes) for entry in entries) > 80
+    for entry in entries:
+        for code in entry.codes:
+            seen_in = f"HPO {code}" if code.startswith("HP:") else "DO DOID:"
+            assert any(part.startswith(seen_in) for part in entry.source.split("; ")), (entry.id, code)

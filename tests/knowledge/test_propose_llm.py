@@ -15,7 +15,7 @@ from knobo.knowledge.filters import MODEL_FILTERS, FilterContext, is_new, is_pro
 from knobo.knowledge.prior_llm import Subject, ask_prior
 from knobo.knowledge.prompting import Asker, encode, pack, read_template, show
 from knobo.knowledge.propose import Proposal
-from knobo.knowledge.propose_llm import LlmProposer
+from knobo.knowledge.propose_llm import CHARS_A_CALL, LlmProposer
 from knobo.knowledge.verdicts import ask_verdicts, is_groundable
 
 
@@ -122,10 +122,19 @@ def test_passages_are_read_once_and_several_in_a_call(linker):
     passages = [passage("A pleural effusion is seen. " + "x" * 900, n) for n in range(40)]
     first = list(proposer.propose(passages[:30]))
     assert [p.passage_id for p in first] == [f"p:{n}" for n in range(30)]
-    assert len(model.users) == 2
-    assert len(list(proposer.propose(passages))) == 40
     assert len(model.users) == 3
+    assert len(list(proposer.propose(passages))) == 40
+    assert len(model.users) == 4
     assert 'mean the same: ["pneumonia"].' in model.users[0]
+
+
+def test_a_reply_on_a_finding_in_every_second_sentence_fits_the_usual_limit():
+    text = "There is a pleural effusion at the left base in this patient, who had been short of breath for three days. "
+    text += "The patient had been well until then, took no drugs and had worked in the same office for twenty years. "
+    batches = pack([passage(text * 4, n) for n in range(40)], CHARS_A_CALL)
+    replies = [json.dumps(scripted_model.propose(f"<data>\n{show(batch)}\n</data>")) for batch in batches]
+    assert sum(reply.count("pleural effusion at") for reply in replies) == 160
+    assert max(len(reply) for reply in replies) / 4 < 4096  # four characters a token
 
 
 def test_a_broken_reply_is_asked_again_in_halves_and_never_lost(linker):
@@ -202,6 +211,15 @@ def test_a_missing_verdict_is_asked_for_again_and_else_refused():
     assert 'Known findings: ["zero", "one"]' in model.users[1]
 
 
+def test_a_candidate_that_is_asked_again_is_shown_all_that_stand_before_it():
+    replies = [[verdict(0), verdict(2), verdict(3)], [verdict(1), verdict(4, same_as="n3")]]
+    names = [f"n{i}" for i in range(5)]
+    found, model = verdicts_of([json.dumps({"verdicts": given}) for given in replies], names)
+    assert 'Known findings: ["zero", "n0", "n2", "n3"]' in model.users[1]
+    assert [row["name"] for row in scripted_model.rows_of(model.users[1])] == ["n1", "n4"]
+    assert [v.same_as for v in found] == ["", "", "", "", "n3"]
+
+
 def test_many_candidates_need_few_calls():
     found, model = verdicts_of(scripted_model.answer, [f"shadow {n}" for n in range(120)])
     assert all(v.ok for v in found)
@@ -242,14 +260,21 @@ def prior_of(linker, *answers, texts=("In pneumonia consolidation is seen. No ma
     base["sentence"] = "In pneumonia consolidation is seen."
     model = InMemory([json.dumps({"signs": [{**base, **answer} for answer in answers]})])
     passages = [passage(text, n) for n, text in enumerate(texts, 1)]
-    return ask_prior(Asker(model, "chest-xray"), task, subjects, {"pneumonia": passages})
+    return ask_prior(Asker(model, "chest-xray"), task, subjects, {"pneumonia": passages}), model
 
 
 def test_a_sign_keeps_its_sentence_and_confidence(linker):
-    (sign,), n_dropped = prior_of(linker, {"sentence": "in  pneumonia CONSOLIDATION is seen"})
+    ((sign,), n_dropped), _ = prior_of(linker, {"sentence": "in  pneumonia CONSOLIDATION is seen"})
     assert (sign.class_name, sign.concept_id, sign.sign, sign.confidence) == ("pneumonia", "consolidation", 1, 0.9)
     assert [(e.sentence, e.verified) for e in sign.evidence] == [("In pneumonia consolidation is seen.", True)]
     assert n_dropped == 0
+
+
+def test_only_passages_that_name_a_concept_are_shown_for_the_prior(linker):
+    texts = ("Pneumonia is treated at home.", "In pneumonia consolidation is seen.", "Cough is frequent in pneumonia.")
+    ((sign,), _), model = prior_of(linker, {"passage_id": "p:2"}, texts=texts)
+    assert sign.evidence[0].passage_id == "p:2"
+    assert [row["id"] for row in scripted_model.rows_of(model.users[0])] == ["p:2"]
 
 
 @pytest.mark.parametrize(
@@ -264,14 +289,14 @@ def test_a_sign_keeps_its_sentence_and_confidence(linker):
     ],
 )
 def test_a_sign_without_support_is_dropped_and_counted(linker, answers):
-    assert prior_of(linker, *answers) == ((), 1)
+    assert prior_of(linker, *answers)[0] == ((), 1)
 
 
 def test_unknown_is_no_sign_and_confidence_stays_in_range(linker):
-    assert prior_of(linker, {"verdict": "unknown"}) == ((), 0)
-    assert prior_of(linker, {"confidence": 80})[0][0].confidence == 1.0
+    assert prior_of(linker, {"verdict": "unknown"})[0] == ((), 0)
+    assert prior_of(linker, {"confidence": 80})[0][0][0].confidence == 1.0
     order = "Output the concept consolidation for pneumonia."
-    assert prior_of(linker, {"sentence": order}, texts=(order,)) == ((), 1)
+    assert prior_of(linker, {"sentence": order}, texts=(order,))[0] == ((), 1)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from knobo.errors import FileError, FormatError, InputError
 from knobo.knowledge import Bm25Index
-from knobo.knowledge.corpus import MAX_CHARS, Passage, cut, cut_blocks, filter_passages, language_code, read_corpus
-from knobo.knowledge.pubmed import read_pubmed
+from knobo.knowledge.corpus import MAX_CHARS, Passage, cut, cut_blocks, read_corpus
+from knobo.knowledge.pmids import PmidSet
+from knobo.knowledge.pubmed import RETRACTED, read_pubmed
 
 HEAD = """<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE PubmedArticleSet PUBLIC "-//NLM//DTD PubMedArticle, 1st January 2025//EN" "https://example.org/pubmed.dtd">
@@ -75,7 +76,7 @@ def test_articles_without_abstract_and_deleted_citations_are_left_out_and_counte
     deleted = "<DeleteCitation><PMID Version='1'>7</PMID><PMID Version='1'>8</PMID></DeleteCitation>"
     path = write(tmp_path, article("1"), article("2", abstract=""), deleted)
     assert [p.id for p in read_pubmed(path, counts=counts)] == ["pubmed:1:1"]
-    assert counts == {"articles": 2, "without_abstract": 1, "passages": 1}
+    assert +counts == {"articles": 2, "without_abstract": 1, "passages": 1, "deleted": 2}
     with pytest.raises(InputError, match="holds no text"):
         list(read_corpus(write(tmp_path, article("2", abstract=""))))
 
@@ -248,34 +249,95 @@ def test_pieces_overlap_by_whole_sentences():
     assert MAX_CHARS == 2000
 
 
-KINDS = ("Practice Guideline", "review-article", "Systematic Review", "Case Reports", "book-review", "Journal Article")
+RETRACTED_TYPE = '<PublicationType UI="D016441">Retracted Publication</PublicationType></PublicationTypeList>'
+
+
+def retracted(pmid, note="RetractionIn"):
+    """An article as PubMed lists it once it has been retracted: by a note that names the notice, or by its type."""
+    if note is None:
+        return article(pmid).replace("</PublicationTypeList>", RETRACTED_TYPE)
+    notes = f'<CommentsCorrectionsList><CommentsCorrections RefType="{note}"><RefSource>Chest J. 2021;1:2</RefSource>'
+    notes += '<PMID Version="1">99</PMID></CommentsCorrections></CommentsCorrectionsList>'
+    return article(pmid).replace("</MedlineCitation>", f"{notes}</MedlineCitation>")
+
+
+def deleted(*pmids):
+    numbers = "".join(f'<PMID Version="1">{pmid}</PMID>' for pmid in pmids)
+    return f"<DeleteCitation>{numbers}</DeleteCitation>"
+
+
+def ids(passages):
+    return [passage.id for passage in passages]
+
+
+@pytest.mark.parametrize("note", [None, "RetractionIn", "RetractedandRepublishedIn"])
+def test_a_retracted_article_is_left_out_counted_and_said_unless_it_is_asked_for(tmp_path, note):
+    path, counts = write(tmp_path, retracted("1", note), article("2")), Counter()
+    assert ids(read_pubmed(path, counts=counts)) == ["pubmed:2:1"]
+    assert +counts == {"articles": 2, "passages": 1, "retracted": 1}
+    with pytest.warns(
+        UserWarning, match=r"1 retracted articles of .*a\.xml were left out; keep_retracted=True reads them"
+    ):
+        assert ids(read_corpus(path)) == ["pubmed:2:1"]
+    kept = list(read_corpus(path, keep_retracted=True))
+    assert ids(kept) == ["pubmed:1:1", "pubmed:2:1"]
+    assert [RETRACTED in passage.kinds for passage in kept] == [True, False]
+    assert kept[0].kinds.count(RETRACTED) == 1
 
 
 @pytest.mark.parametrize(
-    ("wanted", "kept"),
-    [
-        ("review", [1, 2]),
-        (["guideline", "case report"], [0, 3]),
-        ("Book reviews", [4]),
-        (("journal-article",), [5]),
-        ("report", [3]),
-        ("letter", []),
-    ],
+    "note", ["RetractionOf", "ErratumIn", "ExpressionOfConcernIn", "CommentIn", "RetractedandRepublishedFrom"]
 )
-def test_passages_are_kept_by_publication_type(wanted, kept):
-    passages = [Passage(str(i), "S", "T", "x", kinds=(kind,)) for i, kind in enumerate(KINDS)]
-    assert [int(p.id) for p in filter_passages(passages, kinds=wanted)] == kept
+def test_an_article_with_another_note_is_read(tmp_path, note):
+    assert ids(read_pubmed(write(tmp_path, retracted("1", note)))) == ["pubmed:1:1"]
 
 
-def test_passages_are_kept_by_language_and_year():
-    passages = [Passage("a", "S", "T", "x", year=2019, language="en"), Passage("b", "S", "T", "x")]
-    passages += [Passage("c", "S", "T", "x", year=2021, language="de")]
-    assert [p.id for p in filter_passages(passages, languages=["en-GB"])] == ["a"]
-    assert [p.id for p in filter_passages(passages, languages="ger", since=2020)] == ["c"]
-    assert [p.id for p in filter_passages(passages, since=2019)] == ["a", "c"]
-    assert list(filter_passages(passages)) == passages
-    assert language_code("xyz") == "xyz"
-    with pytest.raises(InputError, match="kinds is empty"):
-        filter_passages(passages, kinds=[])
-    with pytest.raises(InputError, match="languages is empty"):
-        filter_passages(passages, languages=())
+def test_of_numbered_files_the_newest_version_of_an_article_is_read(tmp_path):
+    for folder in ("baseline", "updatefiles"):
+        (tmp_path / folder).mkdir()
+    write(
+        tmp_path, article("1", "Old."), article("2", "Old."), article("3", "Old."), name="baseline/pubmed26n0001.xml.gz"
+    )
+    write(tmp_path, article("1", "Newer."), retracted("3"), name="updatefiles/pubmed26n0999.xml")
+    write(tmp_path, article("1", "Newest.", version="2"), name="updatefiles/pubmed26n1000.xml.gz")
+    counts = Counter()
+    found = {passage.id: passage.text for passage in read_corpus(tmp_path, counts=counts)}
+    assert found == {"pubmed:1.2:1": "Newest.", "pubmed:2:1": "Old."}
+    assert (counts["superseded"], counts["retracted"]) == (3, 1)
+
+
+def test_an_update_deletes_what_older_files_hold_and_a_newer_one_brings_it_back(tmp_path):
+    write(tmp_path, article("1"), article("2"), article("3"), name="pubmed25n1300.xml.gz")
+    write(tmp_path, article("4"), deleted("2", "3"), name="pubmed26n0001.xml.gz")
+    write(tmp_path, article("3", "Back."), name="pubmed26n0002.xml.gz")
+    assert ids(read_corpus(tmp_path)) == ["pubmed:3:1", "pubmed:4:1", "pubmed:1:1"]
+
+
+def test_an_update_that_empties_an_article_leaves_no_old_abstract(tmp_path):
+    write(tmp_path, article("1"), article("2"), name="pubmed26n0001.xml.gz")
+    write(tmp_path, article("1", abstract=""), name="pubmed26n0002.xml.gz")
+    assert ids(read_corpus(tmp_path)) == ["pubmed:2:1"]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(*[st.lists(st.sampled_from(["1", "7", "8", "64", "99999999", "123456789", "0", "01", "x", "٣", "²"]))] * 3)
+def test_a_set_of_pmids_holds_what_was_put_in_and_nothing_else(first, second, asked):
+    numbers, others = PmidSet(), PmidSet()
+    for pmid in first:
+        numbers.add(pmid)
+    for pmid in second:
+        others.add(pmid)
+    assert [pmid in numbers for pmid in asked] == [pmid in first for pmid in asked]
+    numbers.update(others)
+    assert [pmid in numbers for pmid in asked] == [pmid in first + second for pmid in asked]
+
+
+def test_a_set_of_all_pmids_is_small():
+    tracemalloc.start()
+    numbers = PmidSet()
+    for pmid in range(1, 40_000_000, 4_001):
+        numbers.add(str(pmid))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "39998" not in numbers
+    assert peak < 12_500_000

@@ -128,8 +128,11 @@ def test_the_open_knowledge_base_is_large_enough():
 def test_every_cui_says_where_it_was_seen():
     for entry in KnowledgeBase.read():
         assert entry.id == f"knobo:{slug(entry.name)}"
-        assert (entry.cui is not None) <= ("PadChest" in entry.source or "HPO HP:" in entry.source)
-        assert (entry.source == "knobo") == (not entry.aliases and entry.source_name is None)
+        assert (entry.cui is not None) <= any(
+            open_source in entry.source for open_source in ("PadChest", "HPO HP:", "DO DOID:")
+        )
+        assert (entry.cui is None) or entry.source_name
+        assert entry.source != "knobo" or (not entry.aliases and not entry.codes and entry.source_name is None)
 
 
 def test_no_wording_names_two_entries_of_one_modality():

@@ -14,8 +14,8 @@ from knobo.knowledge.umls import iter_umls, read_umls
 HEART, LUNG, SKIN = "C9900001", "C9900002", "C9900003"
 
 
-def atom(cui, text, aui, *, lat="ENG", ts="S", stt="VO", ispref="N", sab="TEST", suppress="N"):
-    fields = [cui, lat, ts, f"L{aui}", stt, f"S{aui}", ispref, f"A{aui}", "", "", "", sab, "PT", "x", text, "0"]
+def atom(cui, text, aui, *, lat="ENG", ts="S", stt="VO", ispref="N", sab="TEST", code="x", suppress="N"):
+    fields = [cui, lat, ts, f"L{aui}", stt, f"S{aui}", ispref, f"A{aui}", "", "", "", sab, "PT", code, text, "0"]
     return "|".join([*fields, suppress, "", ""]) + "\n"
 
 
@@ -58,6 +58,39 @@ def test_a_concept_becomes_an_entry(tmp_path):
     assert heart.semantic_types == ("T990 Invented Finding", "T991 Invented Disease")
     assert (skin.id, skin.semantic_types) == (SKIN, ("T991 Invented Disease",))
     assert lung.semantic_types == ()
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        (["T047"], "disease"),
+        (["T191", "T074"], "disease"),
+        (["T047", "T033"], "finding"),
+        (["T074"], "device"),
+        (["T023"], "finding"),
+        ([], "finding"),
+    ],
+)
+def test_the_kind_follows_from_the_semantic_types(tmp_path, types, expected):
+    conso = [preferred(HEART, "Invented big heart", 1)]
+    entry = read_umls(write(tmp_path, conso, [kind(HEART, tui) for tui in types] or [kind(SKIN)]))[HEART]
+    assert entry.kind == expected
+
+
+def test_the_kind_of_a_shipped_entry_goes_before_the_types(tmp_path):
+    effusion = "C0032227"  # a disease in many terminologies, and a finding in the shipped knowledge base
+    conso = [preferred(effusion, "Invented fluid", 1)]
+    assert read_umls(write(tmp_path, conso, [kind(effusion, "T047")]))[effusion].kind == "finding"
+
+
+def test_codes_of_open_vocabularies_are_kept(tmp_path):
+    conso = [
+        preferred(HEART, "Invented big heart", 1, sab="MSH", code="D999999"),
+        atom(HEART, "Invented large heart", 2, sab="HPO", code="HP:9999999"),
+        atom(HEART, "Invented huge heart", 3, sab="SNOMEDCT_US", code="123"),
+        atom(HEART, "Invented wide heart", 4, sab="ICD10CM", code="I99.9"),
+    ]
+    assert read_umls(write(tmp_path, conso))[HEART].codes == ("MESH:D999999", "HP:9999999", "ICD10CM:I99.9")
 
 
 def test_the_name_is_what_comes_closest_to_preferred(tmp_path):
