@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from knobo._validation import check_fitted, check_labels
 from knobo.bank import ConceptBank
-from knobo.encoders import Encoder, load_encoder
+from knobo.encoders import EmbeddingStore, Encoder, embed, load_encoder
 from knobo.errors import FormatError, InputError, InputTypeError
 from knobo.explain import Explanation
 from knobo.grounding import ConceptScorer, as_bank, concept_answers
@@ -47,6 +47,8 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
     head : ConceptHead, ConceptHeadCV or None
         Default: ``ConceptHeadCV()``, which chooses the sparsity by cross-validation. The bank's parameter prior is
         handed to it unless it has ``prior_signs`` of its own.
+    store : EmbeddingStore, str, Path or None
+        Where embeddings are kept and looked up: a second fit, or another bank, on the same images encodes nothing.
     progress : bool
         Show progress bars.
 
@@ -82,12 +84,14 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
         *,
         scorer: ConceptScorer | FrozenEstimator | None = None,
         head: ConceptHead | ConceptHeadCV | None = None,
+        store: EmbeddingStore | str | Path | None = None,
         progress: bool = False,
     ) -> None:
         self.bank = bank
         self.encoder = encoder
         self.scorer = scorer
         self.head = head
+        self.store = store
         self.progress = progress
 
     def fit(
@@ -243,7 +247,7 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
             raise InputTypeError(f"X must be a sequence of images, got the single path {str(X)!r}; put it in a list.")
         if self.encoder_ is None:
             self.encoder_ = load_encoder(self.encoder) if isinstance(self.encoder, str | Path) else self.encoder
-        return self.encoder_.encode_images(X, progress=self.progress)
+        return embed(self.encoder_, X, store=self.store, progress=self.progress).rows
 
     def _fit_scorer(
         self,

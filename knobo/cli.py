@@ -15,6 +15,7 @@ from knobo.cli_corpus import corpus_app
 from knobo.cli_images import images_app
 from knobo.cli_models import models_app
 from knobo.cli_output import error_console, interactive, out_console, print_frame
+from knobo.cli_store import store_app
 from knobo.errors import InputError, KnoboError
 from knobo.storage import atomic_path, write_text
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(bank_app, name="bank")
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(store_app, name="store")
 app.add_typer(images_app, name="images")
 app.add_typer(models_app, name="models")
 
@@ -88,6 +90,7 @@ def fit(
     bank: Annotated[str | None, typer.Option(help="A shipped bank or a bank file; needed with --report.")] = None,
     group: Annotated[str | None, typer.Option(help="Column that keeps images of one patient together.")] = None,
     encoder: Annotated[str, typer.Option(help="Such as classical, whyxrayclip, local-dir:FOLDER.")] = "classical",
+    store: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings between runs.")] = None,
     cv: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
     out: Out = Path("out"),
     seed: Seed = 0,
@@ -100,7 +103,7 @@ def fit(
 
     from knobo.classifier import ConceptBottleneckClassifier
     from knobo.comparison import cross_validate
-    from knobo.encoders import load_encoder
+    from knobo.encoders import embed, load_encoder
     from knobo.grounding import ConceptScorer, concept_answers
     from knobo.images import concept_columns, read_manifest
 
@@ -113,7 +116,7 @@ def fit(
     labels = np.asarray(data.labels)
     columns = concept_columns(data.frame, names) if names else None
     loaded_encoder = load_encoder(encoder)
-    embeddings = loaded_encoder.encode_images(data.paths, progress=interactive())
+    embeddings = embed(loaded_encoder, data.paths, store=store, progress=interactive()).rows
     the_bank, answers = concept_answers(len(embeddings), bank, columns, data.reports)
     clf = ConceptBottleneckClassifier(the_bank, loaded_encoder, scorer=ConceptScorer(random_state=seed))
     table, probabilities = cross_validate(

@@ -8,6 +8,7 @@
     ├── DownloadError           (OSError)       a model or corpus could not be fetched
     ├── MissingDependencyError  (ImportError)   an optional package is not installed
     ├── ModelError              (RuntimeError)  a language model refuses, or cannot be reached
+    ├── OutOfMemoryError        (MemoryError)   not even one image fits into memory together with the model
     ├── BudgetError             (RuntimeError)  the next call of a language model would exceed the budget
     └── NotFittedError          (sklearn's NotFittedError)
 
@@ -53,6 +54,10 @@ class MissingDependencyError(KnoboError, ImportError):
 
 class ModelError(KnoboError, RuntimeError):
     """A language model refuses the request, or cannot be reached."""
+
+
+class OutOfMemoryError(KnoboError, MemoryError):
+    """Not even one image fits into memory together with the model."""
 
 
 class BudgetError(KnoboError, RuntimeError):

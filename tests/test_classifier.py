@@ -75,6 +75,28 @@ def test_images_may_be_paths_arrays_pictures_or_ready_embeddings(fitted, colour_
         np.testing.assert_allclose(fitted.predict_proba(same), expected, atol=1e-6)
 
 
+def test_with_a_store_a_second_classifier_encodes_nothing(six_concepts, colour_encoder, band_images, tmp_path, fitted):
+    images, y, answers = band_images
+
+    class Counting(type(colour_encoder)):
+        seen = 0
+
+        def encode_images(self, images, *, progress=False):
+            self.seen += len(images)
+            return super().encode_images(images)
+
+        def fingerprint(self):
+            return "six bands"
+
+    encoder = Counting()
+    clf = ConceptBottleneckClassifier(six_concepts, encoder, store=tmp_path / "store")
+    clf.fit(images, y, concepts=answers)
+    assert encoder.seen == len(images)
+    again = clone(clf).fit(images, y, concepts=answers)
+    assert again.encoder_.seen == len(images)  # the clone has a copy of the encoder, counter included
+    np.testing.assert_allclose(again.predict_proba(images), fitted.predict_proba(images), atol=1e-6)
+
+
 def test_reports_teach_the_concepts_too(six_concepts, colour_encoder, band_images):
     images, y, answers = band_images
     reports = [

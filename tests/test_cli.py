@@ -22,6 +22,9 @@ COMMANDS = [
     ["corpus", "get"],
     ["corpus", "add"],
     ["corpus", "stats"],
+    ["store", "stats"],
+    ["store", "verify"],
+    ["store", "gc"],
     ["fit"],
     ["predict"],
     ["explain"],
@@ -63,10 +66,8 @@ def phantoms(tmp_path_factory):
 def fitted(phantoms, tmp_path_factory):
     out = tmp_path_factory.mktemp("fit")
     concepts = "cardiomegaly,hyperinflation,consolidation,no_finding"
-    text = run(
-        "fit", phantoms / "A" / "manifest.csv", "--label", "label", "--concepts", concepts, "--cv", 3, "--out", out
-    )
-    return out, text
+    options = ["--concepts", concepts, "--cv", 3, "--store", out / "store", "--out", out]
+    return out, run("fit", phantoms / "A" / "manifest.csv", "--label", "label", *options)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -80,6 +81,10 @@ def test_phantom_writes_images_and_a_manifest(phantoms):
     assert {"image", "label", "report", "cardiomegaly"} <= set(manifest)
     with Image.open(phantoms / "A" / manifest["image"][0]) as image:
         assert image.size == (64, 64)
+
+
+def test_fit_keeps_embeddings_if_told_where(fitted):
+    assert "60 embeddings" in run("store", "stats", fitted[0] / "store")
 
 
 def test_fit_writes_a_model_and_what_it_measured(fitted):

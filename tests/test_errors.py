@@ -15,6 +15,7 @@ PARENTS = {
     "DownloadError": OSError,
     "MissingDependencyError": ImportError,
     "ModelError": RuntimeError,
+    "OutOfMemoryError": MemoryError,
     "BudgetError": RuntimeError,
     "NotFittedError": sklearn.exceptions.NotFittedError,
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from knobo._validation import check_fitted
 from knobo.errors import InputError, InputTypeError
-from knobo.images import ImageSource, read_image
+from knobo.images import ImageSource
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from knobo.encoders.store import EmbeddingStore
 
 
 @runtime_checkable
@@ -49,6 +51,11 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
     ----------
     encoder : Encoder or str
         An encoder, or what :func:`knobo.encoders.load_encoder` takes.
+    store : EmbeddingStore or path, optional
+        Where embeddings are kept and looked up, as in :func:`knobo.encoders.embed`.
+    batch_size, workers : int, optional
+        Images that go through the model at once, and threads that read them; by default the encoder's own number, and
+        one a core.
     progress : bool
         Show a progress bar.
 
@@ -60,8 +67,19 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
         Size d of an embedding.
     """
 
-    def __init__(self, encoder: Encoder | str = "classical", *, progress: bool = False) -> None:
+    def __init__(
+        self,
+        encoder: Encoder | str = "classical",
+        *,
+        store: EmbeddingStore | str | Path | None = None,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        progress: bool = False,
+    ) -> None:
         self.encoder = encoder
+        self.store = store
+        self.batch_size = batch_size
+        self.workers = workers
         self.progress = progress
 
     def fit(self, X: Sequence[ImageSource], y: Any = None) -> ImageEncoder:
@@ -81,7 +99,16 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
     def transform(self, X: Sequence[ImageSource]) -> NDArray[np.float32]:
         """Encode images: paths, PIL images or arrays, n of them, to an array of shape (n, d), float32, unit rows."""
         check_fitted(self, "encoder_")
-        return self.encoder_.encode_images(as_images(X), progress=self.progress)
+        from knobo.encoders.pipeline import embed
+
+        return embed(
+            self.encoder_,
+            X,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            store=self.store,
+            progress=self.progress,
+        ).rows
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the d values: the encoder's own ``feature_names``, or ``embedding0``, ``embedding1``, …"""
@@ -122,20 +149,3 @@ def as_images(X: Any) -> Sequence[ImageSource]:
     if not images:
         raise InputError("There are no images; pass at least one.")
     return images
-
-
-def read_nth(images: Sequence[ImageSource], n: int) -> NDArray[np.uint8]:
-    """Read the n-th image; an error of an image that has no file name says which one it is."""
-    try:
-        return read_image(images[n])
-    except (InputError, InputTypeError) as error:
-        raise type(error)(f"images[{n}]: {error}") from error
-
-
-def progress_bar(items: Iterable[T], description: str, progress: bool) -> Iterable[T]:
-    """Wrap ``items`` in a tqdm bar if ``progress``."""
-    if not progress:
-        return items
-    from tqdm.auto import tqdm
-
-    return tqdm(items, desc=description)

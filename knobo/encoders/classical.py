@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knobo.encoders import _colour, _shape, _texture
+from knobo.encoders import _canvas, _colour, _shape, _texture
 from knobo.encoders._canvas import Canvas, make_canvas
-from knobo.encoders.base import as_images, progress_bar, read_nth
+from knobo.encoders.pipeline import embed
 from knobo.errors import InputError
 from knobo.images import ImageSource
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class _Family(NamedTuple):
@@ -64,6 +69,7 @@ class ClassicalEncoder:
         if unknown or not chosen:
             raise InputError(f"No descriptor family {unknown}; choose among {', '.join(FAMILIES)}.")
         self.families = chosen
+        self.batch_size = 64
         self.spec = "classical" if chosen == tuple(FAMILIES) else "classical:" + "+".join(chosen)
         self._weight = np.float32(len(chosen) ** -0.5)
         self.feature_names = tuple(f"{name}_{part}" for name in chosen for part in FAMILIES[name].names())
@@ -87,11 +93,21 @@ class ClassicalEncoder:
         FileError, InputError
             If an image cannot be read; the message names it.
         """
-        images = as_images(images)
-        rows = np.empty((len(images), len(self.feature_names)), np.float32)
-        for n in progress_bar(range(len(images)), "describing images", progress):
-            rows[n] = self._describe(read_nth(images, n))
-        return rows
+        return embed(self, images, progress=progress).rows
+
+    def prepare(self, image: Image.Image) -> NDArray[np.float32]:
+        """Describe one RGB image: a unit vector of shape (d,)."""
+        return self._describe(np.asarray(image))
+
+    def encode_batch(self, prepared: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Stack results of :meth:`prepare`: each image is described by itself."""
+        return np.stack(prepared)
+
+    def fingerprint(self) -> str:
+        """Digest of the code that computes the descriptors, and which of them. Files rows of an embedding store."""
+        files = [__file__, *(str(module.__file__) for module in (_canvas, _colour, _shape, _texture))]
+        code = b"".join(Path(file).read_bytes() for file in files)
+        return f"{hashlib.sha256(code).hexdigest()[:32]}-{'+'.join(self.families)}"
 
     def _describe(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         canvas = make_canvas(rgb)

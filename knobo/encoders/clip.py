@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from knobo.encoders.hub import (
     CONFIG_FILE,
@@ -18,6 +21,7 @@ from knobo.encoders.hub import (
     reason_of,
     text_tower_folder,
 )
+from knobo.encoders.staged import PixelStage
 from knobo.encoders.torch_encoder import Precision, TorchEncoder, check_precision, pick_device, refuse_code, square
 from knobo.errors import DownloadError, FileError, FormatError, InputError, KnoboError, MissingDependencyError
 
@@ -87,7 +91,8 @@ class ClipEncoder(TorchEncoder):
         source = _locate(name, pretrained, trust_remote_code)
         chosen = pick_device(device)
         check_precision(precision, chosen)
-        model, self._preprocess, self._tokenize = _load(source)
+        model, preprocess, self._tokenize = _load(source)
+        self._pixels = PixelStage(preprocess)
         super().__init__(
             name if pretrained is None else f"open_clip:{name}/{pretrained}",
             model,
@@ -97,8 +102,20 @@ class ClipEncoder(TorchEncoder):
             batch_size=batch_size,
         )
 
-    def _prepare(self, image: Image) -> dict[str, torch.Tensor]:
-        return {"image": self._preprocess(image).unsqueeze(0)}
+    def prepare(self, image: Image) -> NDArray[Any]:
+        """Bring one RGB image to the size of the model: shape (3, h, w)."""
+        return self._pixels.prepare(image)
+
+    def compile(self) -> ClipEncoder:
+        """Compile the image side with ``torch.compile``: the first batches take a minute, the later ones less time."""
+        self._model.visual.compile()
+        return self
+
+    def _stack(self, prepared: Sequence[NDArray[Any]]) -> dict[str, torch.Tensor]:
+        return {"image": self._pixels.to_device(prepared, self.device)}
+
+    def _image_side(self) -> tuple[Any, Any]:
+        return self._model.visual, self._pixels.transform
 
     def _image_features(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         features: torch.Tensor = self._model.encode_image(inputs["image"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
 from knobo.encoders.hub import reason_of
+from knobo.encoders.staged import PixelStage
 from knobo.encoders.torch_encoder import Precision, TorchImageEncoder, check_precision, pick_device, refuse_code, square
 from knobo.errors import FormatError
 
@@ -21,11 +25,18 @@ class TimmEncoder(TorchImageEncoder):
     def __init__(self, spec: str, model: Any, **settings: Any) -> None:
         timm: Any = import_module("timm")
         data = timm.data.resolve_model_data_config(model)
-        self._preprocess: Any = timm.data.create_transform(**data, is_training=False)
+        self._pixels = PixelStage(timm.data.create_transform(**data, is_training=False))
         super().__init__(spec, model, image_size=square(data["input_size"][1:]), **settings)
 
-    def _prepare(self, image: Image) -> dict[str, torch.Tensor]:
-        return {"image": self._preprocess(image).unsqueeze(0)}
+    def prepare(self, image: Image) -> NDArray[Any]:
+        """Bring one RGB image to the size of the model: shape (3, h, w)."""
+        return self._pixels.prepare(image)
+
+    def _stack(self, prepared: Sequence[NDArray[Any]]) -> dict[str, torch.Tensor]:
+        return {"image": self._pixels.to_device(prepared, self.device)}
+
+    def _image_side(self) -> tuple[Any, Any]:
+        return self._model, self._pixels.transform
 
     def _image_features(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         features: torch.Tensor = self._model(inputs["image"])

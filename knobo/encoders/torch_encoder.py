@@ -11,7 +11,8 @@ from zipfile import is_zipfile
 import numpy as np
 from numpy.typing import NDArray
 
-from knobo.encoders.base import as_images, progress_bar, read_nth
+from knobo.encoders.pipeline import embed
+from knobo.encoders.staged import model_fingerprint, send, unit_rows
 from knobo.errors import FormatError, InputError, InputTypeError
 from knobo.images import ImageSource
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Precision = Literal["fp32", "bf16", "fp16"]
+REMEDY = "Are the weights complete? In reduced precision, try float32."
 Self = TypeVar("Self", bound="TorchImageEncoder")
 
 
@@ -58,6 +60,7 @@ class TorchImageEncoder:
         self.precision: Precision = precision
         self.image_size = image_size
         self._model: Any = _place(model, device, precision)
+        self._fingerprint = ""
 
     def encode_images(self, images: Sequence[ImageSource], *, progress: bool = False) -> NDArray[np.float32]:
         """Encode images.
@@ -78,22 +81,32 @@ class TorchImageEncoder:
         FileError, InputError
             If an image cannot be read; the message names it.
         """
-        import torch
-        from PIL import Image
+        return embed(self, images, progress=progress).rows
 
-        images = as_images(images)
-        rows = []
-        for batch in progress_bar(self._batches(len(images)), "encoding images", progress):
-            ready = [self._prepare(Image.fromarray(read_nth(images, n))) for n in batch]
-            inputs = {name: torch.cat([one[name] for one in ready]) for name in ready[0]}
-            rows.append(self._unit_rows(self._image_features, inputs))
-        return np.concatenate(rows)
+    def prepare(self, image: Image) -> Any:
+        """Bring one RGB image to what :meth:`encode_batch` takes."""
+        raise NotImplementedError
+
+    def encode_batch(self, prepared: Sequence[Any]) -> torch.Tensor:
+        """Encode results of :meth:`prepare` to (b, d), float32, unit rows, on the device."""
+        return self._run(self._image_features, self._stack(prepared))
+
+    def fingerprint(self) -> str:
+        """Digest of weights, settings, precision and preparation. A store files rows under it."""
+        if not self._fingerprint:
+            model, preparation = self._image_side()
+            self._fingerprint = f"{model_fingerprint(model, preparation)}-{self.precision}"
+        return self._fingerprint
 
     def __sklearn_clone__(self: Self) -> Self:
         return self  # it never changes: copies of an estimator share the weights
 
-    def _prepare(self, image: Image) -> dict[str, torch.Tensor]:
-        """Inputs of the model for one RGB image, each of shape (1, …)."""
+    def _image_side(self) -> tuple[Any, Any]:
+        """The module that sees images, and the object that prepares them."""
+        raise NotImplementedError
+
+    def _stack(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """Inputs of the model on its device, each of shape (n, …)."""
         raise NotImplementedError
 
     def _image_features(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -103,9 +116,9 @@ class TorchImageEncoder:
     def _batches(self, n: int) -> list[range]:
         return [range(start, min(start + self.batch_size, n)) for start in range(0, n, self.batch_size)]
 
-    def _unit_rows(
+    def _run(
         self, features: Callable[[dict[str, torch.Tensor]], torch.Tensor], inputs: dict[str, torch.Tensor]
-    ) -> NDArray[np.float32]:
+    ) -> torch.Tensor:
         import torch
 
         lowered = self.precision != "fp32" and self.device.type != "cpu"
@@ -113,16 +126,11 @@ class TorchImageEncoder:
         context = torch.autocast(self.device.type, dtype=dtype) if lowered else nullcontext()
         weights = next(self._model.parameters()).dtype
         placed = {
-            name: value.to(self.device, dtype=weights if value.is_floating_point() else None)
+            name: send(value, self.device).to(weights if value.is_floating_point() else value.dtype)
             for name, value in inputs.items()
         }
         with torch.inference_mode(), context:
-            rows: NDArray[np.float32] = features(placed).float().cpu().numpy()
-        norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        if not (np.isfinite(norms).all() and norms.all()):
-            advice = "" if self.precision == "fp32" else " Use precision='fp32'."
-            raise InputError(f"{self.spec} gave an embedding that is zero or not finite.{advice}")
-        return rows / norms
+            return unit_rows(features(placed))
 
 
 class TorchEncoder(TorchImageEncoder):
@@ -149,7 +157,9 @@ class TorchEncoder(TorchImageEncoder):
             raise InputError("There are no texts; pass at least one.")
         rows = []
         for batch in self._batches(len(texts)):
-            rows.append(self._unit_rows(self._text_features, self._tokens([texts[n] for n in batch])))
+            rows.append(self._run(self._text_features, self._tokens([texts[n] for n in batch])).cpu().numpy())
+        if not all(np.isfinite(part).all() for part in rows):
+            raise InputError(f"{self.spec} gave an embedding that is zero or not finite. {REMEDY}")
         return np.concatenate(rows)
 
     def _tokens(self, texts: list[str]) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,8 +36,16 @@ class TransformersImageEncoder(TorchImageEncoder):
         self._processor = processor
         super().__init__(spec, model, image_size=_image_size(model, processor), **settings)
 
-    def _prepare(self, image: Image) -> dict[str, torch.Tensor]:
+    def prepare(self, image: Image) -> dict[str, torch.Tensor]:
+        """Bring one RGB image to the inputs of the model, each of shape (1, …)."""
         return dict(self._processor(images=image, return_tensors="pt"))
+
+    def _stack(self, prepared: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        torch: Any = import_module("torch")
+        return {name: torch.cat([one[name] for one in prepared]) for name in prepared[0]}
+
+    def _image_side(self) -> tuple[Any, Any]:
+        return self._model, self._processor
 
     def _image_features(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         return _vectors(self._model(**inputs))

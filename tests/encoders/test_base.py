@@ -60,7 +60,8 @@ def test_it_clones_and_works_in_a_pipeline(images):
     y = np.array([image[0, 0, 0] > 128 for image in images])
     pipeline = clone(make_pipeline(ImageEncoder(MeanColour()), LogisticRegression(C=1e3)))
     assert pipeline.fit(images, y).score(images, y) > 0.8
-    assert ImageEncoder("classical", progress=True).get_params() == {"encoder": "classical", "progress": True}
+    params = ImageEncoder("classical", batch_size=8, progress=True).get_params()
+    assert params == {"encoder": "classical", "store": None, "batch_size": 8, "workers": None, "progress": True}
 
 
 def test_before_fit_and_with_a_wrong_encoder(images):
@@ -86,5 +87,5 @@ def test_progress_shows_a_bar(images, capsys):
     quiet = ClassicalEncoder(["layout"]).encode_images(images)
     assert capsys.readouterr().err == ""
     loud = ClassicalEncoder(["layout"]).encode_images(images, progress=True)
-    assert "describing images: 100%" in capsys.readouterr().err
+    assert "encoding images: 100%" in capsys.readouterr().err
     np.testing.assert_array_equal(quiet, loud)

@@ -1,6 +1,7 @@
 """CLIP models: a tiny one, written by the test in open_clip's folder format, is loaded as any large one would be."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from sklearn.base import clone
 
-from knobo.encoders import ClassicalEncoder, ClipEncoder, ImageEncoder, TextEncoder, load_encoder
+from knobo.encoders import ClassicalEncoder, ClipEncoder, ImageEncoder, StagedEncoder, TextEncoder, embed, load_encoder
 from knobo.errors import DownloadError, FileError, FormatError, InputError, InputTypeError
 
 CONFIG = {
@@ -242,3 +243,34 @@ def test_a_device_that_is_not_there_is_named(folder):
 
 def test_the_temperature_is_the_models(encoder, model):
     assert encoder.logit_scale == pytest.approx(model.logit_scale.exp().item())
+
+
+def test_steps_and_compilation_give_the_rows_of_encode_images(folder, images, monkeypatch):
+    encoder = load_encoder(folder, device="cpu", batch_size=2)
+    assert isinstance(encoder, StagedEncoder)
+    rows = encoder.encode_images(images)
+    by_hand = encoder.encode_batch([encoder.prepare(Image.fromarray(image)) for image in images])
+    np.testing.assert_allclose(rows, by_hand.numpy(), atol=1e-6)
+    monkeypatch.setattr(encoder._model.visual, "compile", lambda: monkeypatch.setenv("COMPILED", "1"))
+    assert encoder.compile() is encoder
+    assert os.environ["COMPILED"] == "1"
+
+
+def test_its_rows_are_kept_under_its_fingerprint(encoder, copied, images, tmp_path):
+    rows = embed(encoder, images, store=tmp_path / "store").rows
+    again = embed(load_encoder(copied, device="cpu"), images, store=tmp_path / "store")
+    assert again.reused == len(images)
+    np.testing.assert_array_equal(again.rows, rows)
+    config = (copied / "open_clip_config.json").read_text()
+    (copied / "open_clip_config.json").write_text(config.replace('"mean": [0.5', '"mean": [0.6'))
+    assert embed(load_encoder(copied, device="cpu"), images, store=tmp_path / "store").reused == 0
+
+
+def test_scaled_decoding_is_close(encoder, tmp_path):
+    y, x = np.mgrid[0:256, 0:256]
+    smooth = np.stack([x, y, (x + y) // 2], axis=2).astype(np.uint8)
+    Image.fromarray(smooth).save(tmp_path / "large.jpg", quality=95)
+    full = embed(encoder, [tmp_path / "large.jpg"]).rows
+    scaled = embed(encoder, [tmp_path / "large.jpg"], scaled=True).rows
+    assert not np.array_equal(full, scaled)
+    assert (full * scaled).sum() > 0.999
