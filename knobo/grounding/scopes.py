@@ -1,0 +1,278 @@
+"""What one sentence says of the findings that it names: stated, doubted, denied, or only asked about.
+
+Cue words open and close scopes as in ConText (Harkema et al. 2009, doi:10.1016/j.jbi.2009.05.002), which adds time,
+condition and person to the negation of NegEx (Chapman et al. 2001, doi:10.1006/jbin.2001.1029).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from knobo.grounding.phrases import Hit, PhraseTree
+from knobo.wordings import stem
+
+
+class Level(IntEnum):
+    """What is said of a finding; where a report says several things, the highest holds."""
+
+    SILENT = 0
+    DENIED = 1
+    HINTED = 2
+    DOUBTED = 3
+    STATED = 4
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a phrase says: the findings that it names, hints at and denies; ``ignored`` phrases say nothing."""
+
+    names: frozenset[int] = frozenset()
+    hints: frozenset[int] = frozenset()
+    denies: frozenset[int] = frozenset()
+    ignored: bool = False
+
+    def __or__(self, other: Meaning) -> Meaning:
+        return Meaning(
+            self.names | other.names, self.hints | other.hints, self.denies | other.denies, self.ignored or other.ignored
+        )
+
+
+_CUES = (
+    "negation_before",
+    "negation_after",
+    "not_a_negation",
+    "likely",
+    "doubt_before",
+    "doubt_after",
+    "asked_before",
+    "near_negation",
+    "near_history",
+    "breaks",
+    "soft_breaks",
+)
+_NEAR = 3  # words between a cue of short reach and its finding
+_FAR = 10  # words between a finding and a cue that follows it
+_QUESTION = frozenset({"is", "are", "any", "does", "do", "has", "question", "query"})
+_LINKS = frozenset({",", "/", "and", "or", "nor", "&"})
+
+
+@dataclass
+class _Scopes:
+    """Scopes that are open at a word, and the findings that a later cue may still speak of."""
+
+    denied: bool = False
+    used: bool = False
+    doubted: bool = False
+    asked: bool = False
+    near_denied: int = -1
+    near_past: int = -1
+    listed: list[list[Any]] = field(default_factory=list)
+
+    def close(self) -> None:
+        self.denied = self.used = self.doubted = self.asked = False
+
+
+class SentenceReader:
+    """Reads sentences by cue words.
+
+    Parameters
+    ----------
+    findings : PhraseTree of Meaning
+    rules : dict
+        The document ``concepts/annotator.json``.
+    lasting : frozenset of int
+        Findings that remain when their cause is past.
+    """
+
+    def __init__(self, findings: PhraseTree, rules: dict[str, Any], lasting: frozenset[int]) -> None:
+        self._findings = findings
+        self._lasting = lasting
+        self._cues = PhraseTree(rules["fillers"], {"...": rules["gap_stops"]})
+        for name in _CUES:
+            for pattern in rules[name]:
+                self._cues.add(pattern, frozenset({name}))
+        self._starters = frozenset(map(stem, rules["starters"]))
+        self._verbs = frozenset(map(stem, rules["verbs"]))
+        self._fillers = frozenset(map(stem, rules["fillers"]))
+        self._no = frozenset(map(stem, rules["inner_negation"]))
+        self._maybe = frozenset(map(stem, rules["inner_doubt"]))
+
+    def read(self, words: list[str]) -> dict[int, Level]:
+        """The level of every finding that a sentence of comparable words speaks of."""
+        mentions = self._mentions(words)
+        levels: dict[int, Level] = {}
+        if not mentions:
+            return levels
+        for meaning, level in self._judge(words, mentions, self._cues_outside(words, mentions)):
+            found = [(meaning.names, level)]
+            if level >= Level.DOUBTED:
+                found.append((meaning.hints, Level.HINTED))
+            for ids, said in found:
+                for i in ids:
+                    levels[i] = max(levels.get(i, Level.SILENT), said)
+        return levels
+
+    def _mentions(self, words: list[str]) -> list[Hit]:
+        """Longest phrases; a shorter one counts beside it only if it ends earlier ("calcified | granuloma")."""
+        found: list[Hit] = []
+        starts = self._findings.starts()
+        spans: list[tuple[int, int, bool]] = []
+        for i, word in enumerate(words):
+            if word not in starts:
+                continue
+            hits = self._findings.at(words, i)
+            if not hits:
+                continue
+            # What is found outweighs what is normal: "normal to mildly enlarged", "heart is enlarged, lungs normal".
+            best = max(hits, key=lambda hit: (bool(hit.meaning.names or hit.meaning.ignored), hit.end))
+            kept = [best] if best.meaning.ignored or best.solid != best.end else [
+                hit for hit in hits if hit.end == best.end or (hit.solid == hit.end and hit.end < best.end)
+            ]
+            for hit in kept:
+                if not any(start <= i and (hit.end <= end if ignored else hit.end == end) for start, end, ignored in spans):
+                    found.append(hit)
+            spans.append((i, best.end, best.meaning.ignored))
+        return [hit for hit in found if not hit.meaning.ignored]
+
+    def _cues_outside(self, words: list[str], mentions: list[Hit]) -> dict[int, tuple[int, frozenset[str]]]:
+        """End and kinds of the longest cue at each word, those inside a phrase left out."""
+        starts = self._cues.starts()
+        cues: dict[int, tuple[int, frozenset[str]]] = {}
+        i = 0
+        while i < len(words):
+            hits = self._cues.at(words, i) if words[i] in starts else []
+            if hits:
+                best = max(hits, key=lambda hit: hit.end)
+                if not any(m.start < i and best.end <= m.end for m in mentions):
+                    cues[i] = (best.end, best.meaning)
+                    i = best.end
+                    continue
+            i += 1
+        return cues
+
+    def _judge(
+        self, words: list[str], mentions: list[Hit], cues: dict[int, tuple[int, frozenset[str]]]
+    ) -> Iterable[tuple[Meaning, Level]]:
+        scopes = _Scopes(asked=words[-1] == "?" and words[0] in _QUESTION)
+        at: dict[int, list[Hit]] = {}
+        for hit in mentions:
+            at.setdefault(hit.start, []).append(hit)
+        said: list[list[Any]] = []
+        last_end, inside = 0, 0
+        i = 0
+        while i < len(words):
+            for hit in at.get(i, ()):
+                entry = [hit.meaning, self._level(words, hit, scopes), hit.end]
+                said.append(entry)
+                if hit.meaning.names or hit.meaning.hints:
+                    if not self._is_linked(words, last_end, i):
+                        scopes.listed.clear()
+                    scopes.listed.append(entry)
+                    last_end, inside = max(last_end, hit.end), max(inside, hit.solid)
+                    scopes.used = True
+            if i in cues:
+                end, kinds = cues[i]
+                self._apply(words, i, end, kinds, scopes)
+                i = end if not any(k in at for k in range(i + 1, end)) else i + 1
+                continue
+            if i >= inside:
+                self._pass(words, i, scopes)
+            i += 1
+        for meaning, level, _ in said:
+            if meaning.denies and level >= Level.DENIED:
+                yield Meaning(names=meaning.denies), Level.DENIED
+            if meaning.names or meaning.hints:
+                yield meaning, level
+
+    def _level(self, words: list[str], hit: Hit, scopes: _Scopes) -> Level:
+        inner = words[hit.solid : hit.end]
+        if scopes.asked:
+            return Level.SILENT
+        if hit.meaning.denies and not (hit.meaning.names or hit.meaning.hints):
+            return Level.SILENT if scopes.denied and not scopes.used else Level.DENIED
+        if self._no.intersection(inner):
+            return Level.DENIED
+        if self._maybe.intersection(inner):
+            return Level.DOUBTED
+        if self._verbs.intersection(inner):
+            scopes.close()  # a clause of its own: "no effusion, the heart is enlarged"
+            return Level.STATED
+        if scopes.near_denied >= hit.start:
+            return Level.DENIED
+        if scopes.near_past >= hit.start and not hit.meaning.names & self._lasting:
+            return Level.SILENT
+        if scopes.denied:
+            return Level.DENIED
+        return Level.DOUBTED if scopes.doubted else Level.STATED
+
+    def _apply(self, words: list[str], i: int, end: int, kinds: frozenset[str], scopes: _Scopes) -> None:
+        after_comma = i > 0 and words[i - 1] == ","
+        near = bool(scopes.listed) and i - scopes.listed[-1][2] <= _FAR
+        if "not_a_negation" in kinds:
+            return
+        last = i > 0 and end == len(words)
+        if near and ("negation_after" in kinds or (last and "negation_before" in kinds)):
+            for entry in scopes.listed:
+                entry[1] = min(entry[1], Level.DENIED)
+            if "negation_before" not in kinds or last:
+                return
+        if near and "doubt_after" in kinds:
+            for entry in scopes.listed:
+                entry[1] = min(entry[1], Level.DOUBTED) if entry[1] > Level.DENIED else entry[1]
+        if "near_negation" in kinds:
+            scopes.near_denied = end + 1
+        if "near_history" in kinds:
+            scopes.near_past = end + _NEAR
+        if "asked_before" in kinds:
+            scopes.asked = True
+        elif "negation_before" in kinds:
+            scopes.denied, scopes.used, scopes.doubted = True, False, False
+        elif "doubt_before" in kinds or "likely" in kinds:
+            if after_comma:
+                scopes.denied = False
+            scopes.doubted = "doubt_before" in kinds and not scopes.denied
+        if "breaks" in kinds:
+            scopes.close()
+            scopes.listed.clear()
+        if "soft_breaks" in kinds:
+            scopes.close()
+
+    def _pass(self, words: list[str], i: int, scopes: _Scopes) -> None:
+        """Scopes that a plain word or a mark ends."""
+        word = words[i]
+        following = words[i + 1] if i + 1 < len(words) else ""
+        if word in (";", "(", ")", ":"):
+            listed = list(scopes.listed)
+            scopes.close()
+            scopes.listed[:] = listed if word == ":" else []
+        elif word == ",":
+            if scopes.denied and following in self._starters and not self._or_follows(words, i):
+                scopes.denied = False
+            scopes.asked = False if scopes.used or not scopes.denied else scopes.asked
+            if following in self._starters:
+                scopes.doubted = False
+        elif word == "and":
+            scopes.doubted = False
+            if following in self._starters and not self._or_follows(words, i):
+                scopes.denied = False
+        elif word in self._verbs and scopes.used:
+            scopes.denied = scopes.doubted = scopes.asked = False
+
+    def _or_follows(self, words: list[str], i: int) -> bool:
+        """Whether the list goes on to an "or", so that what denied its first item denies all."""
+        for word in words[i + 1 :]:
+            if word in ("or", "nor"):
+                return True
+            if word in self._verbs or word in (";", ":", "(", "but", "with"):
+                return False
+        return False
+
+    def _is_linked(self, words: list[str], here: int, there: int) -> bool:
+        """Whether two findings stand in one list: only links and small words lie between them."""
+        between = words[here:there]
+        if here >= there:
+            return True
+        return bool(_LINKS.intersection(between)) and len(between) <= 5 and not self._verbs.intersection(between)
