@@ -51,7 +51,8 @@ def annotate_reports(
         name. "Nodule/mass" stands for both. A concept called "No finding" or "normal" is 1 when no finding of the
         whole lexicon is stated or doubted and the report says anything at all.
     uncertain : {"blank", "positive", "negative"}
-        What a doubted finding becomes: NaN, 1 or 0.
+        What a doubted finding becomes: NaN, 1 or 0. One that is merely hinted at by another (an infiltrate, for
+        pneumonia) stays NaN.
     progress : bool
         Show a progress bar.
 
@@ -163,12 +164,12 @@ class _Annotator:
     def answers(self, levels: np.ndarray[Any, np.dtype[np.int8]], uncertain: Uncertain) -> np.ndarray[Any, Any]:
         """Levels of shape (n, n_columns) to answers of shape (n, n_concepts)."""
         doubt = {"blank": np.nan, "positive": 1.0, "negative": 0.0}[uncertain]
-        answer = np.array([np.nan, 0.0, doubt, doubt, 1.0])
+        answer = np.array([np.nan, 0.0, np.nan, doubt, 1.0])
         table = np.full((len(levels), len(self._of_concept)), np.nan)
         for j, columns in enumerate(self._of_concept):
             if columns is None:
                 highest = levels.max(axis=1, initial=0)
-                normal = np.array([np.nan, 1.0, np.nan, 1.0 - doubt, 0.0])
+                normal = np.array([np.nan, 1.0, 0.0, 1.0 - doubt, 0.0])
                 table[:, j] = normal[highest]
             elif len(levels):
                 table[:, j] = answer[levels[:, columns].max(axis=1)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from knobo.wordings import FILLERS, GAP, LOOSE_GAP, alternatives, stem
 
-_MOST_WORDS = {FILLERS: 8, GAP: 7, LOOSE_GAP: 12}  # that a gap may span
+_MOST_WORDS = {FILLERS: 8, GAP: 10, LOOSE_GAP: 12}  # that a gap may span
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ _CUES = (
     "likely",
     "doubt_before",
     "doubt_after",
+    "alternatives",
     "asked_before",
     "near_negation",
     "near_history",
@@ -56,7 +57,18 @@ _CUES = (
 _NEAR = 3  # words between a cue of short reach and its finding
 _FAR = 10  # words between a finding and a cue that follows it
 _QUESTION = frozenset({"is", "are", "any", "does", "do", "has", "question", "query"})
+_JOINS = frozenset({"/", "and", "or", "nor"})
 _LINKS = frozenset({",", "/", "and", "or", "nor", "&"})
+
+
+@dataclass
+class _Said:
+    """One phrase, what is said of it, where it ends, and whether "and", "or" or nothing joins it to the one before."""
+
+    meaning: Meaning
+    level: Level
+    end: int
+    joined: bool = False
 
 
 @dataclass
@@ -69,7 +81,15 @@ class _Scopes:
     asked: bool = False
     near_denied: int = -1
     near_past: int = -1
-    listed: list[list[Any]] = field(default_factory=list)
+    listed: list[_Said] = field(default_factory=list)
+
+    def spoken_of(self) -> list[_Said]:
+        """Findings that a cue behind them speaks of: the last, and those that it closes a list with."""
+        first = len(self.listed) - 1
+        listing = first >= 0 and self.listed[first].joined
+        while first > 0 and (listing or self.listed[first].joined):
+            first -= 1
+        return self.listed[first:]
 
     def close(self) -> None:
         self.denied = self.used = self.doubted = self.asked = False
@@ -160,16 +180,17 @@ class SentenceReader:
         at: dict[int, list[Hit]] = {}
         for hit in mentions:
             at.setdefault(hit.start, []).append(hit)
-        said: list[list[Any]] = []
+        said: list[_Said] = []
         last_end, inside = 0, 0
         i = 0
         while i < len(words):
             for hit in at.get(i, ()):
-                entry = [hit.meaning, self._level(words, hit, scopes), hit.end]
+                entry = _Said(hit.meaning, self._level(words, hit, scopes), hit.end)
                 said.append(entry)
                 if hit.meaning.names or hit.meaning.hints:
                     if not self._is_linked(words, last_end, i):
                         scopes.listed.clear()
+                    entry.joined = last_end >= i or bool(_JOINS.intersection(words[last_end:i]))
                     scopes.listed.append(entry)
                     last_end, inside = max(last_end, hit.end), max(inside, hit.solid)
                     scopes.used = True
@@ -181,11 +202,11 @@ class SentenceReader:
             if i >= inside:
                 self._pass(words, i, scopes)
             i += 1
-        for meaning, level, _ in said:
-            if meaning.denies and level >= Level.DENIED:
-                yield Meaning(names=meaning.denies), Level.DENIED
-            if meaning.names or meaning.hints:
-                yield meaning, level
+        for entry in said:
+            if entry.meaning.denies and entry.level >= Level.DENIED:
+                yield Meaning(names=entry.meaning.denies), Level.DENIED
+            if entry.meaning.names or entry.meaning.hints:
+                yield entry.meaning, entry.level
 
     def _level(self, words: list[str], hit: Hit, scopes: _Scopes) -> Level:
         inner = words[hit.solid : hit.end]
@@ -210,18 +231,22 @@ class SentenceReader:
 
     def _apply(self, words: list[str], i: int, end: int, kinds: frozenset[str], scopes: _Scopes) -> None:
         after_comma = i > 0 and words[i - 1] == ","
-        near = bool(scopes.listed) and i - scopes.listed[-1][2] <= _FAR
+        near = bool(scopes.listed) and i - scopes.listed[-1].end <= _FAR
         if "not_a_negation" in kinds:
             return
         last = i > 0 and end == len(words)
         if near and ("negation_after" in kinds or (last and "negation_before" in kinds)):
-            for entry in scopes.listed:
-                entry[1] = min(entry[1], Level.DENIED)
+            for entry in scopes.spoken_of():
+                entry.level = min(entry.level, Level.DENIED)
             if "negation_before" not in kinds or last:
                 return
         if near and "doubt_after" in kinds:
-            for entry in scopes.listed:
-                entry[1] = min(entry[1], Level.DOUBTED) if entry[1] > Level.DENIED else entry[1]
+            for entry in scopes.spoken_of():
+                entry.level = min(entry.level, Level.DOUBTED)
+        if "alternatives" in kinds:
+            scopes.doubted = not scopes.denied
+            if near:
+                scopes.listed[-1].level = min(scopes.listed[-1].level, Level.DOUBTED)
         if "near_negation" in kinds:
             scopes.near_denied = end + 1
         if "near_history" in kinds:
