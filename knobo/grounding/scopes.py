@@ -16,7 +16,10 @@ from knobo.wordings import stem
 
 
 class Level(IntEnum):
-    """What is said of a finding; where a report says several things, the highest holds."""
+    """What is said of a finding; where a report says several things, the highest holds.
+
+    A finding is *hinted* at when another makes one think of it, or when it is merely not excluded.
+    """
 
     SILENT = 0
     DENIED = 1
@@ -47,6 +50,8 @@ _CUES = (
     "likely",
     "doubt_before",
     "doubt_after",
+    "unexcluded_before",
+    "unexcluded_after",
     "alternatives",
     "asked_before",
     "near_negation",
@@ -54,6 +59,9 @@ _CUES = (
     "breaks",
     "soft_breaks",
 )
+_DENIALS = frozenset({"negation_before", "negation_after"})
+_LIKELY = frozenset({"likely"})
+_HEDGES = frozenset({"likely", "doubt_before", "unexcluded_before"})
 _NEAR = 3  # words between a cue of short reach and its finding
 _FAR = 10  # words between a finding and a cue that follows it
 _QUESTION = frozenset({"is", "are", "any", "does", "do", "has", "question", "query"})
@@ -77,7 +85,9 @@ class _Scopes:
 
     denied: bool = False
     used: bool = False
+    closed: bool = False
     doubted: bool = False
+    unexcluded: bool = False
     asked: bool = False
     near_denied: int = -1
     near_past: int = -1
@@ -92,7 +102,7 @@ class _Scopes:
         return self.listed[first:]
 
     def close(self) -> None:
-        self.denied = self.used = self.doubted = self.asked = False
+        self.denied = self.used = self.closed = self.doubted = self.unexcluded = self.asked = False
 
 
 class SentenceReader:
@@ -148,11 +158,10 @@ class SentenceReader:
                 continue
             # What is found outweighs what is normal: "normal to mildly enlarged", "heart is enlarged, lungs normal".
             best = max(hits, key=lambda hit: (bool(hit.meaning.names or hit.meaning.ignored), hit.end))
-            kept = [best] if best.meaning.ignored or best.solid != best.end else [
-                hit for hit in hits if hit.end == best.end or (hit.solid == hit.end and hit.end < best.end)
-            ]
+            kept = [best] if best.meaning.ignored else [hit for hit in hits if hit.end == best.end or hit.solid == hit.end]
             for hit in kept:
-                if not any(start <= i and (hit.end <= end if ignored else hit.end == end) for start, end, ignored in spans):
+                shadowed = (hit.end <= end if ignored else hit.end == end for _, end, ignored in spans)
+                if not hit.meaning.names | hit.meaning.hints or not any(shadowed):
                     found.append(hit)
             spans.append((i, best.end, best.meaning.ignored))
         return [hit for hit in found if not hit.meaning.ignored]
@@ -227,6 +236,8 @@ class SentenceReader:
             return Level.SILENT
         if scopes.denied:
             return Level.DENIED
+        if scopes.unexcluded:
+            return Level.HINTED
         return Level.DOUBTED if scopes.doubted else Level.STATED
 
     def _apply(self, words: list[str], i: int, end: int, kinds: frozenset[str], scopes: _Scopes) -> None:
@@ -235,35 +246,42 @@ class SentenceReader:
         if "not_a_negation" in kinds:
             return
         last = i > 0 and end == len(words)
-        if near and ("negation_after" in kinds or (last and "negation_before" in kinds)):
+        if near and (last or ("negation_after" in kinds and not after_comma)) and kinds & _DENIALS:
             for entry in scopes.spoken_of():
                 entry.level = min(entry.level, Level.DENIED)
             if "negation_before" not in kinds or last:
                 return
-        if near and "doubt_after" in kinds:
+        if near and ("doubt_after" in kinds or "unexcluded_after" in kinds):
             for entry in scopes.spoken_of():
-                entry.level = min(entry.level, Level.DOUBTED)
+                entry.level = min(entry.level, Level.DOUBTED if "doubt_after" in kinds else Level.HINTED)
         if "alternatives" in kinds:
-            scopes.doubted = not scopes.denied
+            scopes.doubted, scopes.used = not scopes.denied, scopes.used and scopes.denied
             if near:
                 scopes.listed[-1].level = min(scopes.listed[-1].level, Level.DOUBTED)
         if "near_negation" in kinds:
-            scopes.near_denied = end + 1
+            scopes.near_denied = end
         if "near_history" in kinds:
             scopes.near_past = end + _NEAR
         if "asked_before" in kinds:
             scopes.asked = True
         elif "negation_before" in kinds:
-            scopes.denied, scopes.used, scopes.doubted = True, False, False
-        elif "doubt_before" in kinds or "likely" in kinds:
+            scopes.close()
+            scopes.denied = True
+        elif kinds & _HEDGES:
             if after_comma:
-                scopes.denied = False
+                scopes.denied = scopes.doubted = scopes.unexcluded = False
+            if kinds == _LIKELY:  # "may represent" stays a doubt
+                return
+            scopes.used = scopes.used and scopes.denied
             scopes.doubted = "doubt_before" in kinds and not scopes.denied
+            scopes.unexcluded = "unexcluded_before" in kinds and not scopes.denied
         if "breaks" in kinds:
             scopes.close()
             scopes.listed.clear()
         if "soft_breaks" in kinds:
+            asked = scopes.asked
             scopes.close()
+            scopes.asked = asked
 
     def _pass(self, words: list[str], i: int, scopes: _Scopes) -> None:
         """Scopes that a plain word or a mark ends."""
@@ -274,17 +292,19 @@ class SentenceReader:
             scopes.close()
             scopes.listed[:] = listed if word == ":" else []
         elif word == ",":
-            if scopes.denied and following in self._starters and not self._or_follows(words, i):
+            if scopes.denied and following in self._starters and (scopes.closed or not self._or_follows(words, i)):
                 scopes.denied = False
             scopes.asked = False if scopes.used or not scopes.denied else scopes.asked
             if following in self._starters:
-                scopes.doubted = False
+                scopes.doubted = scopes.unexcluded = False
         elif word == "and":
-            scopes.doubted = False
+            scopes.doubted = scopes.unexcluded = False
             if following in self._starters and not self._or_follows(words, i):
                 scopes.denied = False
+        elif word in ("or", "nor"):
+            scopes.closed = scopes.used
         elif word in self._verbs and scopes.used:
-            scopes.denied = scopes.doubted = scopes.asked = False
+            scopes.denied = scopes.doubted = scopes.unexcluded = scopes.asked = False
 
     def _or_follows(self, words: list[str], i: int) -> bool:
         """Whether the list goes on to an "or", so that what denied its first item denies all."""
