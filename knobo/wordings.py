@@ -158,7 +158,7 @@ def stem(word: str) -> str:
 
 def words(text: str) -> list[str]:
     """Comparable words and punctuation marks of a text."""
-    return [stem(word) for word in _WORD.findall(text.lower())]
+    return list(map(stem, _WORD.findall(text.lower())))
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ are data: ``concepts/findings.json`` and ``concepts/annotator.json``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Literal
@@ -87,7 +88,8 @@ class _Annotator:
 
     def __init__(self, concepts: Iterable[Concept]) -> None:
         rules = read_json(shipped_path("concepts", "annotator.json"), what="knobo.annotator", versions=(2,))
-        self._shorthand = [(short, long) for short, long in rules["shorthand"]]
+        self._shorthand = dict(rules["shorthand"])
+        self._short = re.compile("|".join(map(re.escape, self._shorthand)))
         self._sections = Sections(rules["skipped_headings"], rules["read_headings"])
         findings = lexicon().findings
         self._columns = {finding_id: column for column, finding_id in enumerate(findings)}
@@ -106,7 +108,12 @@ class _Annotator:
             self._of_concept.append(None if is_normality(concept.name) else self._columns_of(concept, tree))
         lasting = frozenset(self._columns[f.id] for f in findings.values() if f.lasting)
         self._reader = SentenceReader(tree, rules, lasting)
-        self._above = {self._columns[f.id]: [self._columns[i] for i in f.is_a] for f in findings.values()}
+        self._above: dict[int, list[int]] = {}
+        self._below: dict[int, list[int]] = {}
+        for finding in findings.values():
+            for broader in finding.is_a:
+                self._above.setdefault(self._columns[finding.id], []).append(self._columns[broader])
+                self._below.setdefault(self._columns[broader], []).append(self._columns[finding.id])
         self._read: dict[str, tuple[tuple[int, int], ...]] = {}
 
     def _add(self, tree: PhraseTree, finding: Finding) -> None:
@@ -145,21 +152,16 @@ class _Annotator:
                     levels[column] = level
 
     def _sentence(self, sentence: str) -> tuple[tuple[int, int], ...]:
-        for short, long in self._shorthand:
-            sentence = sentence.replace(short, long)
-        found = words(sentence)
-        if not found:
-            return ()
-        levels = self._reader.read(found)
+        if self._short.search(sentence):
+            for short, long in self._shorthand.items():
+                sentence = sentence.replace(short, long)
+        levels = self._reader.read(words(sentence))
         for column, level in list(levels.items()):
-            for above in self._above.get(column, ()):
-                if level >= Level.DOUBTED:
-                    levels[above] = max(levels.get(above, Level.SILENT), level)
-            if level == Level.DENIED:
-                for narrower, broader in self._above.items():
-                    if column in broader:
-                        levels[narrower] = max(levels.get(narrower, Level.SILENT), level)
-        return tuple((column, int(level)) for column, level in levels.items())
+            # A nodule is a lesion; where there is no lesion there is no nodule.
+            implied = self._above if level >= Level.DOUBTED else self._below if level == Level.DENIED else {}
+            for other in implied.get(column, ()):
+                levels[other] = max(levels.get(other, 0), level)
+        return tuple(levels.items())
 
     def answers(self, levels: np.ndarray[Any, np.dtype[np.int8]], uncertain: Uncertain) -> np.ndarray[Any, Any]:
         """Levels of shape (n, n_columns) to answers of shape (n, n_concepts)."""

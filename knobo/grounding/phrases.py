@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from knobo.wordings import FILLERS, GAP, LOOSE_GAP, alternatives, stem
 
 _MOST_WORDS = {FILLERS: 8, GAP: 10, LOOSE_GAP: 12}  # that a gap may span
 
 
-@dataclass(frozen=True)
-class Hit:
+class Hit(NamedTuple):
     """Words ``start`` up to ``end`` (excluded) of a sentence; ``solid`` is where its first unbroken run ends."""
 
     start: int
@@ -21,7 +20,7 @@ class Hit:
     meaning: Any
 
 
-@dataclass
+@dataclass(slots=True)
 class _Node:
     following: dict[str, _Node] = field(default_factory=dict)
     gaps: dict[str, _Node] = field(default_factory=dict)
@@ -80,11 +79,14 @@ class PhraseTree:
         following = node.following.get(words[i])
         if following is not None:
             self._walk(following, words, start, i + 1, solid, found)
-        for gap, behind in node.gaps.items():
+        if not node.gaps:
+            return
+        fillers = self._fillers
+        for gap, node_behind in node.gaps.items():
+            behind, stops = node_behind.following, self._stops.get(gap, fillers)
             for j in range(i, min(i + _MOST_WORDS[gap] + 1, len(words))):
                 word = words[j]
-                following = behind.following.get(word)
-                if following is not None:
-                    self._walk(following, words, start, j + 1, solid or (i if j > i else 0), found)
-                if word not in self._fillers if gap == FILLERS else word in self._stops[gap]:
+                if word in behind:
+                    self._walk(behind[word], words, start, j + 1, solid or (i if j > i else 0), found)
+                if (word not in fillers) if gap == FILLERS else (word in stops):
                     break

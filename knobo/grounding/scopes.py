@@ -69,7 +69,7 @@ _JOINS = frozenset({"/", "and", "or", "nor"})
 _LINKS = frozenset({",", "/", "and", "or", "nor", "&"})
 
 
-@dataclass
+@dataclass(slots=True)
 class _Said:
     """One phrase, what is said of it, where it ends, and whether "and", "or" or nothing joins it to the one before."""
 
@@ -79,7 +79,7 @@ class _Said:
     joined: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class _Scopes:
     """Scopes that are open at a word, and the findings that a later cue may still speak of."""
 
@@ -130,19 +130,18 @@ class SentenceReader:
         self._no = frozenset(map(stem, rules["inner_negation"]))
         self._maybe = frozenset(map(stem, rules["inner_doubt"]))
 
-    def read(self, words: list[str]) -> dict[int, Level]:
+    def read(self, words: list[str]) -> dict[int, int]:
         """The level of every finding that a sentence of comparable words speaks of."""
         mentions = self._mentions(words)
-        levels: dict[int, Level] = {}
+        levels: dict[int, int] = {}
         if not mentions:
             return levels
         for meaning, level in self._judge(words, mentions, self._cues_outside(words, mentions)):
-            found = [(meaning.names, level)]
+            for i in meaning.names:
+                levels[i] = max(levels.get(i, 0), int(level))
             if level >= Level.DOUBTED:
-                found.append((meaning.hints, Level.HINTED))
-            for ids, said in found:
-                for i in ids:
-                    levels[i] = max(levels.get(i, Level.SILENT), said)
+                for i in meaning.hints:
+                    levels[i] = max(levels.get(i, 0), int(Level.HINTED))
         return levels
 
     def _mentions(self, words: list[str]) -> list[Hit]:
