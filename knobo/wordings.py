@@ -20,7 +20,7 @@ from knobo.storage import read_json, shipped_path
 FILLERS, GAP, LOOSE_GAP = "~", "...", "...,"
 _GAPS = frozenset({FILLERS, GAP, LOOSE_GAP})
 _WORD = re.compile(r"[^\W_]+(?:\.\d+)?|[,;:?()/]")
-_PARTS = re.compile(r"\s*(?:/|\||;|&|\+|\bor\b|\band\b|_)\s*")
+_BETWEEN_PARTS = re.compile(r"\s*(?:[/|;&+_]|\bor\b|\band\b)\s*")
 _MOST_SYNONYMS = 60
 
 
@@ -83,15 +83,14 @@ def findings_named(name: str) -> tuple[Finding, ...]:
     whole = lexicon().find(name)
     if whole is not None:
         return (whole,)
-    parts = [part for part in _PARTS.split(name.strip()) if part]
+    parts = _parts(name)
     found = [lexicon().find(part) for part in parts] if len(parts) > 1 else []
     return tuple(dict.fromkeys(finding for finding in found if finding is not None)) if all(found) else ()
 
 
 def is_normality(name: str) -> bool:
     """Whether a concept's name says that nothing is found ("No Finding", "normal")."""
-    parts = [_key(part) for part in _PARTS.split(name) if part]
-    return bool(parts) and all(part in _NORMALITY for part in parts)
+    return _key(name) in _NORMALITY or all(_key(part) in _NORMALITY for part in _parts(name))
 
 
 def synonyms(name: str) -> tuple[str, ...]:
@@ -183,6 +182,10 @@ _NORMALITY = frozenset(
         ("healthy",),
     )
 )
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in _BETWEEN_PARTS.split(name.replace("_", " _ ")) if part] or [name]
 
 
 def _key(name: str) -> tuple[str, ...]:

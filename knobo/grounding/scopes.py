@@ -155,6 +155,8 @@ class SentenceReader:
             hits = self._findings.at(words, i)
             if not hits:
                 continue
+            # In "the markings are normal" the bare "markings" state nothing.
+            hits = [hit for hit in hits if not any(d.meaning.denies and d.solid == hit.end < d.end for d in hits)]
             # What is found outweighs what is normal: "normal to mildly enlarged", "heart is enlarged, lungs normal".
             best = max(hits, key=lambda hit: (bool(hit.meaning.names or hit.meaning.ignored), hit.end))
             kept = [best] if best.meaning.ignored else [hit for hit in hits if hit.end == best.end or hit.solid == hit.end]
