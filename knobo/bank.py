@@ -299,7 +299,9 @@ class ConceptBank(_Record):
                 raise InputError(f"The name {name!r} holds no letter or digit; give the finding a name.")
             if ids.count(concept_id) > 1:
                 raise InputError(f"Two names make the concept id {concept_id!r}; leave one out or word it differently.")
-        concepts = (Concept(id=i, name=name, question=f"Is there {name}?", synonyms=synonyms(name)) for i, name in pairs)
+        concepts = (
+            Concept(id=i, name=name, question=f"Is there {name}?", synonyms=synonyms(name)) for i, name in pairs
+        )
         return cls(concepts=tuple(concepts), modality=modality)
 
 

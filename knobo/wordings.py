@@ -1,4 +1,4 @@
-"""How findings are worded in reports: the shipped lexicon ``concepts/findings.json`` and the names of the knowledge base.
+"""How findings are worded in reports: the shipped lexicon, ``concepts/findings.json``, and names of the knowledge base.
 
 A wording is a phrase or a small pattern. ``a|b`` stands for either word, ``<heart>`` for a class of words,
 ``word?`` may be missing, ``~`` stands for any number of small words, sides and degrees, ``...`` for a few words
@@ -119,7 +119,7 @@ def plain(pattern: str) -> list[str]:
 
 def alternatives(pattern: str) -> Iterator[tuple[str, ...]]:
     """Every sequence of words and gaps that a pattern stands for."""
-    choices = []
+    choices: list[list[tuple[str, ...]]] = []
     for slot in pattern.split():
         if slot in _GAPS:
             choices.append([(slot,)])

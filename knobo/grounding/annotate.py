@@ -145,11 +145,15 @@ class _Annotator:
             said = self._read.get(sentence)
             if said is None:
                 if len(self._read) >= _MOST_SENTENCES:
-                    self._read.clear()
+                    self.forget()
                 said = self._read[sentence] = self._sentence(sentence)
             for column, level in said:
                 if level > levels[column]:
                     levels[column] = level
+
+    def forget(self) -> None:
+        """Drop the sentences that were read before."""
+        self._read.clear()
 
     def _sentence(self, sentence: str) -> tuple[tuple[int, int], ...]:
         if self._short.search(sentence):

@@ -39,7 +39,10 @@ class Meaning:
 
     def __or__(self, other: Meaning) -> Meaning:
         return Meaning(
-            self.names | other.names, self.hints | other.hints, self.denies | other.denies, self.ignored or other.ignored
+            self.names | other.names,
+            self.hints | other.hints,
+            self.denies | other.denies,
+            self.ignored or other.ignored,
         )
 
 
@@ -159,7 +162,9 @@ class SentenceReader:
             hits = [hit for hit in hits if not any(d.meaning.denies and d.solid == hit.end < d.end for d in hits)]
             # What is found outweighs what is normal: "normal to mildly enlarged", "heart is enlarged, lungs normal".
             best = max(hits, key=lambda hit: (bool(hit.meaning.names or hit.meaning.ignored), hit.end))
-            kept = [best] if best.meaning.ignored else [hit for hit in hits if hit.end == best.end or hit.solid == hit.end]
+            kept = (
+                [best] if best.meaning.ignored else [hit for hit in hits if hit.end == best.end or hit.solid == hit.end]
+            )
             for hit in kept:
                 shadowed = (hit.end <= end if ignored else hit.end == end for _, end, ignored in spans)
                 if not hit.meaning.names | hit.meaning.hints or not any(shadowed):

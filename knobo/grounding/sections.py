@@ -1,9 +1,10 @@
-"""A report to the sentences of those sections that say what is seen: no indication, history, technique or comparison."""
+"""A report to the sentences of the sections that say what is seen: no indication, history, technique, comparison."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 _LINE = re.compile(r"[^\S\n]*\n[^\S\n]*")
 _SENTENCE_END = re.compile(
@@ -80,7 +81,7 @@ def _sentences(text: str) -> Iterator[str]:
 def _join_wrapped(text: str) -> str:
     lines = _LINE.split(text)
     joined = lines[0]
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in pairwise(lines):
         wraps = len(before) >= _WRAPPED and not before.endswith((".", ":", ";", "?", "!"))
         joined += (" " if wraps and line else "\n") + line
     return joined
