@@ -2,7 +2,7 @@
 
     python benchmarks/annotation.py [--repeat 3]
 
-The reports are ``tests/grounding/coded_reports.jsonl``: made up in the style of several hospitals and coded by hand with
+The reports are ``tests/grounding/coded_reports.jsonl``: made up in the style of several hospitals and coded by hand, with
 the findings that a coder would list (``present``) and those that one coder would list and another not (``possible``:
 "may represent", "cannot be excluded"). The part ``held-out`` was written before the rules and never looked at while
 they were made. Plain keywords: a finding is present when its name or a synonym stands in a sentence with no word of

@@ -57,6 +57,7 @@ _CUES = (
     "unexcluded_after",
     "alternatives",
     "asked_before",
+    "asked_after",
     "near_negation",
     "near_history",
     "breaks",
@@ -180,10 +181,10 @@ class SentenceReader:
         while i < len(words):
             hits = self._cues.at(words, i) if words[i] in starts else []
             if hits:
-                best = max(hits, key=lambda hit: hit.end)
-                if not any(m.start < i and best.end <= m.end for m in mentions):
-                    cues[i] = (best.end, best.meaning)
-                    i = best.end
+                end = max(hit.end for hit in hits)
+                if not any(m.start < i and end <= m.end for m in mentions):
+                    cues[i] = (end, frozenset().union(*(hit.meaning for hit in hits if hit.end == end)))
+                    i = end
                     continue
             i += 1
         return cues
@@ -260,6 +261,9 @@ class SentenceReader:
         if near and ("doubt_after" in kinds or "unexcluded_after" in kinds):
             for entry in scopes.spoken_of():
                 entry.level = min(entry.level, Level.DOUBTED if "doubt_after" in kinds else Level.HINTED)
+        if near and "asked_after" in kinds:
+            for entry in scopes.spoken_of():
+                entry.level = Level.SILENT
         if "alternatives" in kinds:
             scopes.doubted, scopes.used = not scopes.denied, scopes.used and scopes.denied
             if near:
