@@ -113,6 +113,12 @@ def test_loading_by_path_or_shipped_name(bank, tmp_path):
         load_bank("dental")
     with pytest.raises(InputError, match="at least one concept name"):
         ConceptBank.from_names([])
+    with pytest.raises(InputError, match="got the text 'nodule'; put it in a list"):
+        ConceptBank.from_names("nodule")
+    with pytest.raises(InputError, match="Two names make the concept id 'nodule-mass'"):
+        ConceptBank.from_names(["Nodule/mass", "nodule mass"])
+    with pytest.raises(InputError, match=r"'\?\?' holds no letter"):
+        ConceptBank.from_names(["nodule", "??"])
 
 
 @pytest.mark.parametrize(("text", "expected"), [("Blue-white veil", "blue-white-veil"), ("  a: b_c ", "a-b-c")])
@@ -156,3 +162,10 @@ def test_search_finds_names_and_synonyms():
     bank = load_bank("chest-xray")
     assert "cardiomegaly" in [concept.id for concept in bank.search("Enlarged-heart")]
     assert bank.search("no such finding") == []
+
+
+def test_names_bring_the_synonyms_of_the_shipped_lexicon_and_knowledge_base():
+    bank = ConceptBank.from_names({"a": "Oedema", "b": "azygos lobe", "c": "zebra"})
+    assert {"pulmonary edema", "congestive heart failure"} <= set(bank["a"].synonyms)
+    assert "azygos fissure" in bank["b"].synonyms
+    assert bank["c"].synonyms == ()

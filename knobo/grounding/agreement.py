@@ -57,6 +57,7 @@ def annotation_agreement(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
 
 def _answers(column: pd.Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     values = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=float)
-    if bad := set(column[np.isnan(values) & column.notna().to_numpy()]) | set(values[~np.isnan(values)]) - {0.0, 1.0}:
-        raise InputError(f"Concept {column.name!r} has the answer {next(iter(bad))!r}; answers are 1, 0 or missing.")
+    wrong = column[column.notna().to_numpy() & ~np.isin(values, [0.0, 1.0])]
+    if len(wrong):
+        raise InputError(f"Concept {column.name!r} has the answer {wrong.tolist()[0]!r}; answers are 1, 0 or missing.")
     return values
