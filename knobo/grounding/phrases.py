@@ -67,6 +67,10 @@ class PhraseTree:
         node = self._root.following.get(words[start])
         if node is None:
             return []
+        if node.meaning is None and not node.gaps:  # most words begin a phrase that the next one ends
+            following = start + 1
+            if following == len(words) or words[following] not in node.following:
+                return []
         found: list[Hit] = []
         self._walk(node, words, start, start + 1, 0, found)
         return found

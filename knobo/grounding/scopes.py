@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
 from knobo.grounding.phrases import Hit, PhraseTree
 from knobo.wordings import stem
 
 
-class Level(IntEnum):
+class Level:
     """What is said of a finding; where a report says several things, the highest holds.
 
     A finding is *hinted* at when another makes one think of it, or when it is merely not excluded.
@@ -58,6 +57,7 @@ _CUES = (
     "alternatives",
     "asked_before",
     "asked_after",
+    "past_before",
     "near_negation",
     "near_history",
     "breaks",
@@ -78,7 +78,7 @@ class _Said:
     """One phrase, what is said of it, where it ends, and whether "and", "or" or nothing joins it to the one before."""
 
     meaning: Meaning
-    level: Level
+    level: int
     end: int
     joined: bool = False
 
@@ -93,6 +93,7 @@ class _Scopes:
     doubted: bool = False
     unexcluded: bool = False
     asked: bool = False
+    past: bool = False
     near_denied: int = -1
     near_past: int = -1
     listed: list[_Said] = field(default_factory=list)
@@ -106,7 +107,7 @@ class _Scopes:
         return self.listed[first:]
 
     def close(self) -> None:
-        self.denied = self.used = self.closed = self.doubted = self.unexcluded = self.asked = False
+        self.denied = self.used = self.closed = self.doubted = self.unexcluded = self.asked = self.past = False
 
 
 class SentenceReader:
@@ -130,7 +131,6 @@ class SentenceReader:
                 self._cues.add(pattern, frozenset({name}))
         self._starters = frozenset(map(stem, rules["starters"]))
         self._verbs = frozenset(map(stem, rules["verbs"]))
-        self._fillers = frozenset(map(stem, rules["fillers"]))
         self._no = frozenset(map(stem, rules["inner_negation"]))
         self._maybe = frozenset(map(stem, rules["inner_doubt"]))
 
@@ -140,12 +140,13 @@ class SentenceReader:
         levels: dict[int, int] = {}
         if not mentions:
             return levels
-        for meaning, level in self._judge(words, mentions, self._cues_outside(words, mentions)):
-            for i in meaning.names:
-                levels[i] = max(levels.get(i, 0), int(level))
+        for said in self._judge(words, mentions, self._cues_outside(words, mentions)):
+            meaning, level = said.meaning, said.level
+            _raise(levels, meaning.names, level)
             if level >= Level.DOUBTED:
-                for i in meaning.hints:
-                    levels[i] = max(levels.get(i, 0), int(Level.HINTED))
+                _raise(levels, meaning.hints, Level.HINTED)
+            if level >= Level.DENIED:
+                _raise(levels, meaning.denies, Level.DENIED)
         return levels
 
     def _mentions(self, words: list[str]) -> list[Hit]:
@@ -189,9 +190,7 @@ class SentenceReader:
             i += 1
         return cues
 
-    def _judge(
-        self, words: list[str], mentions: list[Hit], cues: dict[int, tuple[int, frozenset[str]]]
-    ) -> Iterable[tuple[Meaning, Level]]:
+    def _judge(self, words: list[str], mentions: list[Hit], cues: dict[int, tuple[int, frozenset[str]]]) -> list[_Said]:
         scopes = _Scopes(asked=words[-1] == "?" and words[0] in _QUESTION)
         at: dict[int, list[Hit]] = {}
         for hit in mentions:
@@ -218,15 +217,11 @@ class SentenceReader:
             if i >= inside:
                 self._pass(words, i, scopes)
             i += 1
-        for entry in said:
-            if entry.meaning.denies and entry.level >= Level.DENIED:
-                yield Meaning(names=entry.meaning.denies), Level.DENIED
-            if entry.meaning.names or entry.meaning.hints:
-                yield entry.meaning, entry.level
+        return said
 
-    def _level(self, words: list[str], hit: Hit, scopes: _Scopes) -> Level:
+    def _level(self, words: list[str], hit: Hit, scopes: _Scopes) -> int:
         inner = words[hit.solid : hit.end]
-        if scopes.asked:
+        if scopes.asked or scopes.past:
             return Level.SILENT
         if hit.meaning.denies and not (hit.meaning.names or hit.meaning.hints):
             return Level.SILENT if scopes.denied and not scopes.used else Level.DENIED
@@ -272,8 +267,12 @@ class SentenceReader:
             scopes.near_denied = end
         if "near_history" in kinds:
             scopes.near_past = end + _NEAR
+        if kinds & _HEDGES:
+            scopes.past = False
         if "asked_before" in kinds:
             scopes.asked = True
+        elif "past_before" in kinds:
+            scopes.past = True
         elif "negation_before" in kinds:
             scopes.close()
             scopes.denied = True
@@ -302,6 +301,7 @@ class SentenceReader:
             scopes.close()
             scopes.listed[:] = listed if word == ":" else []
         elif word == ",":
+            scopes.past = False
             if scopes.denied and following in self._starters and (scopes.closed or not self._or_follows(words, i)):
                 scopes.denied = False
             scopes.asked = False if scopes.used or not scopes.denied else scopes.asked
@@ -313,6 +313,8 @@ class SentenceReader:
                 scopes.denied = False
         elif word in ("or", "nor"):
             scopes.closed = scopes.used
+        elif word in self._verbs and scopes.past:
+            scopes.past = False
         elif word in self._verbs and scopes.used:
             scopes.denied = scopes.doubted = scopes.unexcluded = scopes.asked = False
 
@@ -331,3 +333,9 @@ class SentenceReader:
         if here >= there:
             return True
         return bool(_LINKS.intersection(between)) and len(between) <= 5 and not self._verbs.intersection(between)
+
+
+def _raise(levels: dict[int, int], ids: Iterable[int], level: int) -> None:
+    for i in ids:
+        if level > levels.get(i, -1):
+            levels[i] = level
