@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,6 +22,9 @@ _GAPS = frozenset({FILLERS, GAP, LOOSE_GAP})
 _WORD = re.compile(r"[^\W_]+(?:\.\d+)?|[,;:?()/]")
 _BETWEEN_PARTS = re.compile(r"\s*(?:[/|;&+_]|\bor\b|\band\b)\s*")
 _MOST_SYNONYMS = 60
+_LONG = 8  # letters of the shortest word that is looked for behind a slip of the pen
+_VERY_LONG = 11
+_REAL_WORDS = frozenset({"standing", "osteogenic"})
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,58 @@ def _document() -> dict[str, Any]:
         shipped_path("concepts", "findings.json"), what="knobo.findings", versions=(1,)
     )
     return document
+
+
+class Speller(dict[str, str]):
+    """Comparable words to themselves, or to the one known word that a single slip of the pen makes of them.
+
+    Parameters
+    ----------
+    meant : iterable of str
+        Words that may be behind a slip, if they have eight letters or more.
+    known : iterable of str
+        Further words that are no slip.
+    """
+
+    def __init__(self, meant: Iterable[str], known: Iterable[str] = ()) -> None:
+        super().__init__()
+        meant = frozenset(meant)
+        self._known = meant.union(known, _REAL_WORDS)
+        self._near: dict[str, set[str]] = {}
+        for word in meant:
+            if len(word) >= _LONG and word.isalpha():
+                for form in _shortened(word):
+                    self._near.setdefault(form, set()).add(word)
+
+    def __missing__(self, word: str) -> str:
+        meant = word
+        if len(word) >= _LONG - 1 and word not in self._known and word.isalpha():
+            near = {known for form in _shortened(word) for known in self._near.get(form, ()) if _one_slip(word, known)}
+            if len(near) == 1:
+                meant = near.pop()
+        self[word] = meant
+        return meant
+
+
+def _shortened(word: str) -> set[str]:
+    return {word, *(word[:i] + word[i + 1 :] for i in range(len(word)))}
+
+
+def _one_slip(a: str, b: str) -> bool:
+    """Whether one letter was left out or added, or two neighbours exchanged; in a long word also whether one differs.
+
+    A letter that differs in a shorter word often makes another word of it: "lobulated" is not "loculated".
+    """
+    if a[0] != b[0]:
+        return False
+    if len(a) != len(b):
+        short, long = sorted((a, b), key=len)
+        return short in _shortened(long)
+    differ = [i for i in range(len(a)) if a[i] != b[i]]
+    if len(differ) == 2:
+        i, j = differ
+        return j == i + 1 and a[i] == b[j] and a[j] == b[i]
+    return len(differ) == 1 and len(a) >= _VERY_LONG
 
 
 _NORMALITY = frozenset(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from knobo.wordings import alternatives, findings_named, is_normality, lexicon, plain, stem, synonyms, words
+from knobo.wordings import Speller, alternatives, findings_named, is_normality, lexicon, plain, stem, synonyms, words
 
 LISTED = """
     Atelectasis, Cardiomegaly, Consolidation, Edema, Enlarged Cardiomediastinum, Fracture, Lung Lesion, Lung Opacity,
@@ -69,3 +69,22 @@ def test_the_lexicon_names_only_what_it_holds():
 
 def test_words_of_a_text():
     assert words("Two 1.5 cm masses, no oedema?") == ["two", "#", "cm", "mass", ",", "no", "edema", "?"]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("effussion", "effusion"),
+        ("pneumothroax", "pneumothorax"),
+        ("atelectesis", "atelectasis"),
+        ("effusion", "effusion"),
+        ("atypical", "atypical"),
+        ("lobulated", "lobulated"),
+        ("infusion", "infusion"),
+        ("mess", "mess"),
+        ("#", "#"),
+    ],
+)
+def test_a_slip_of_the_pen_is_mended_and_other_words_are_left(word, meant):
+    speller = Speller(["effusion", "pneumothorax", "atelectasis", "loculated", "typical", "mass"], ["hyperinflated"])
+    assert speller[word] == meant

@@ -22,7 +22,7 @@ from knobo.grounding.phrases import PhraseTree
 from knobo.grounding.scopes import Level, Meaning, SentenceReader
 from knobo.grounding.sections import Sections
 from knobo.storage import read_json, shipped_path
-from knobo.wordings import FILLERS, GAP, LOOSE_GAP, Finding, findings_named, is_normality, lexicon, words
+from knobo.wordings import FILLERS, GAP, LOOSE_GAP, Finding, Speller, findings_named, is_normality, lexicon, words
 
 Uncertain = Literal["blank", "positive", "negative"]
 
@@ -108,6 +108,7 @@ class _Annotator:
             self._of_concept.append(None if is_normality(concept.name) else self._columns_of(concept, tree))
         lasting = frozenset(self._columns[f.id] for f in findings.values() if f.lasting)
         self._reader = SentenceReader(tree, rules, lasting)
+        self._speller = Speller(tree.vocabulary, self._reader.vocabulary)
         self._above: dict[int, list[int]] = {}
         self._below: dict[int, list[int]] = {}
         for finding in findings.values():
@@ -159,7 +160,7 @@ class _Annotator:
         if self._short.search(sentence):
             for short, long in self._shorthand.items():
                 sentence = sentence.replace(short, long)
-        levels = self._reader.read(words(sentence))
+        levels = self._reader.read(list(map(self._speller.__getitem__, words(sentence))))
         for column, level in list(levels.items()):
             # A nodule is a lesion; where there is no lesion there is no nodule.
             implied = self._above if level >= Level.DOUBTED else self._below if level == Level.DENIED else {}

@@ -129,6 +129,7 @@ class SentenceReader:
         for name in _CUES:
             for pattern in rules[name]:
                 self._cues.add(pattern, frozenset({name}))
+        self.vocabulary = self._cues.vocabulary | set(map(stem, rules["fillers"]))
         self._starters = frozenset(map(stem, rules["starters"]))
         self._verbs = frozenset(map(stem, rules["verbs"]))
         self._no = frozenset(map(stem, rules["inner_negation"]))
@@ -307,9 +308,9 @@ class SentenceReader:
             scopes.asked = False if scopes.used or not scopes.denied else scopes.asked
             if following in self._starters:
                 scopes.doubted = scopes.unexcluded = False
-        elif word == "and":
+        elif word == "and" and following in self._starters:
             scopes.doubted = scopes.unexcluded = False
-            if following in self._starters and not self._or_follows(words, i):
+            if not self._or_follows(words, i):
                 scopes.denied = False
         elif word in ("or", "nor"):
             scopes.closed = scopes.used
