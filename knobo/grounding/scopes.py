@@ -212,7 +212,7 @@ class SentenceReader:
                     scopes.used = True
             if i in cues:
                 end, kinds = cues[i]
-                self._apply(words, i, end, kinds, scopes)
+                self._apply(words, i, end, kinds, scopes, leads=any(k in at for k in range(end, end + _NEAR + 1)))
                 i = end if not any(k in at for k in range(i + 1, end)) else i + 1
                 continue
             if i >= inside:
@@ -243,7 +243,9 @@ class SentenceReader:
             return Level.HINTED
         return Level.DOUBTED if scopes.doubted else Level.STATED
 
-    def _apply(self, words: list[str], i: int, end: int, kinds: frozenset[str], scopes: _Scopes) -> None:
+    def _apply(
+        self, words: list[str], i: int, end: int, kinds: frozenset[str], scopes: _Scopes, *, leads: bool
+    ) -> None:
         after_comma = i > 0 and words[i - 1] == ","
         near = bool(scopes.listed) and i - scopes.listed[-1].end <= _FAR
         if "not_a_negation" in kinds:
@@ -254,6 +256,8 @@ class SentenceReader:
                 entry.level = min(entry.level, Level.DENIED)
             if "negation_before" not in kinds or last:
                 return
+        if leads and kinds & _HEDGES:
+            near = False  # "atelectasis, possible pneumonia" doubts what follows
         if near and ("doubt_after" in kinds or "unexcluded_after" in kinds):
             for entry in scopes.spoken_of():
                 entry.level = min(entry.level, Level.DOUBTED if "doubt_after" in kinds else Level.HINTED)
