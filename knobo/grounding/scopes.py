@@ -70,6 +70,7 @@ _NEAR = 3  # words between a cue of short reach and its finding
 _FAR = 10  # words between a finding and a cue that follows it
 _QUESTION = frozenset({"is", "are", "any", "does", "do", "has", "question", "query"})
 _JOINS = frozenset({"/", "and", "or", "nor"})
+_MARKS = frozenset({";", "(", ")", ":", ",", "and", "or", "nor"})
 _LINKS = frozenset({",", "/", "and", "or", "nor", "&"})
 
 
@@ -132,6 +133,7 @@ class SentenceReader:
         self.vocabulary = self._cues.vocabulary | set(map(stem, rules["fillers"]))
         self._starters = frozenset(map(stem, rules["starters"]))
         self._verbs = frozenset(map(stem, rules["verbs"]))
+        self._marks = self._verbs | _MARKS
         self._no = frozenset(map(stem, rules["inner_negation"]))
         self._maybe = frozenset(map(stem, rules["inner_doubt"]))
 
@@ -215,7 +217,7 @@ class SentenceReader:
                 self._apply(words, i, end, kinds, scopes, leads=any(k in at for k in range(end, end + _NEAR + 1)))
                 i = end if not any(k in at for k in range(i + 1, end)) else i + 1
                 continue
-            if i >= inside:
+            if i >= inside and words[i] in self._marks:
                 self._pass(words, i, scopes)
             i += 1
         return said
