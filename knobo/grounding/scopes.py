@@ -308,7 +308,7 @@ class SentenceReader:
             scopes.close()
             scopes.listed[:] = listed if word == ":" else []
         elif word == ",":
-            scopes.past = False
+            scopes.past, scopes.near_past = False, -1
             if scopes.denied and following in self._starters and (scopes.closed or not self._or_follows(words, i)):
                 scopes.denied = False
             scopes.asked = False if scopes.used or not scopes.denied else scopes.asked

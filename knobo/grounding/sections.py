@@ -29,7 +29,7 @@ class Sections:
         known = "|".join(re.escape(h) for h in sorted({*skipped, *read}, key=len, reverse=True))
         # A heading that is known may stand anywhere before a colon, one that is not only at the start of a line.
         self._heading = re.compile(
-            rf"(?:(?:^|(?<=[.!?\n]))[^\S\n]*(?P<known>{known})[^\S\n]*(?::|[^\S\n]-[^\S\n]|(?=\n|$))"
+            rf"(?:(?<!\w)(?P<inline>{known})[^\S\n]*:|^[^\S\n]*(?P<line>{known})[^\S\n]*(?:-[^\S\n]|(?=\n|$))"
             r"|^[^\S\n]*(?P<other>[^\W\d_][\w /&,-]{2,40}):)",
             re.MULTILINE,
         )
@@ -43,11 +43,15 @@ class Sections:
         skipping, position = False, 0
         for heading in self._heading.finditer(text):
             yield from _sentences(self._kept(text[position : heading.start()], skipping))
-            known = heading.group("known")
+            known = heading.group("inline") or heading.group("line")
             skipping = known in self._skipped
             # "Heart: enlarged" is a statement; only the heading of a section is dropped.
             position = heading.end() if known else heading.start()
-        yield from _sentences(self._kept(text[position:], skipping))
+        last = text[position:]
+        if skipping and "\n" not in last.strip():
+            yield from list(_sentences(last))[1:]  # of a single line only the first sentence is surely history
+        else:
+            yield from _sentences(self._kept(last, skipping))
 
     @staticmethod
     def _kept(part: str, skipping: bool) -> str:
