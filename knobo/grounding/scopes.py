@@ -91,6 +91,7 @@ class _Scopes:
     denied: bool = False
     used: bool = False
     closed: bool = False
+    single: bool = False
     doubted: bool = False
     unexcluded: bool = False
     asked: bool = False
@@ -108,7 +109,9 @@ class _Scopes:
         return self.listed[first:]
 
     def close(self) -> None:
-        self.denied = self.used = self.closed = self.doubted = self.unexcluded = self.asked = self.past = False
+        self.denied = self.used = self.closed = self.single = self.doubted = self.unexcluded = self.asked = (
+            self.past
+        ) = False
 
 
 class SentenceReader:
@@ -281,8 +284,10 @@ class SentenceReader:
         elif "past_before" in kinds:
             scopes.past = True
         elif "negation_before" in kinds:
+            # "Cardiomegaly, no effusion, scoliosis": what is denied amid findings is one item.
+            single = after_comma and bool(scopes.listed) and scopes.listed[-1].level > Level.DENIED
             scopes.close()
-            scopes.denied = True
+            scopes.denied, scopes.single = True, single
         elif kinds & _HEDGES:
             if after_comma:
                 scopes.denied = scopes.doubted = scopes.unexcluded = False
@@ -303,13 +308,16 @@ class SentenceReader:
         """Scopes that a plain word or a mark ends."""
         word = words[i]
         following = words[i + 1] if i + 1 < len(words) else ""
+        if word in ("(", ")") and scopes.denied and not scopes.used:
+            return  # "no (significant) effusion"
         if word in (";", "(", ")", ":"):
             listed = list(scopes.listed)
             scopes.close()
             scopes.listed[:] = listed if word == ":" else []
         elif word == ",":
             scopes.past, scopes.near_past = False, -1
-            if scopes.denied and following in self._starters and (scopes.closed or not self._or_follows(words, i)):
+            ends = scopes.single or following in self._starters
+            if scopes.denied and ends and (scopes.closed or not self._or_follows(words, i)):
                 scopes.denied = False
             scopes.asked = False if scopes.used or not scopes.denied else scopes.asked
             if following in self._starters:
