@@ -19,7 +19,8 @@ from tqdm.auto import tqdm
 from knobo.bank import Concept, ConceptBank
 from knobo.errors import InputError
 from knobo.grounding.phrases import PhraseTree
-from knobo.grounding.scopes import Level, Meaning, SentenceReader
+from knobo.grounding.reader import SentenceReader
+from knobo.grounding.scopes import Level, Meaning
 from knobo.grounding.sections import Sections
 from knobo.storage import read_json, shipped_path
 from knobo.wordings import FILLERS, GAP, LOOSE_GAP, Finding, Speller, findings_named, is_normality, lexicon, words
