@@ -147,6 +147,7 @@ def test_what_is_narrower_is_implied():
         ("INDICATION: Pneumonia. FINDINGS: Clear lungs.", 1.0),
         ("Possible nodule.", np.nan),
         ("Portable film.", np.nan),
+        ("IMPRESSION: Normal.", 1.0),
         ("", np.nan),
     ],
 )
