@@ -23,6 +23,7 @@ from pydantic import (
 
 from knobo.errors import FormatError, InputError
 from knobo.storage import read_json, shipped_path, write_json
+from knobo.wordings import synonyms
 
 _FORMAT = "knobo.bank"
 _VERSION = 1
@@ -339,14 +340,30 @@ class ConceptBank(_Record):
         Parameters
         ----------
         names : iterable of str, or mapping of id to name
-            Findings such as ``["pigment network", "blue-whitish veil"]``; ids are made from the names.
+            Findings such as ``["pigment network", "Nodule/mass", "No Finding"]``; ids are made from the names.
+            Synonyms come from the lexicon and the knowledge base that ship with knobo, where they know the name.
         modality : str
+
+        Raises
+        ------
+        InputError
+            If there are no names, one is empty, or two make the same id.
         """
-        pairs = names.items() if isinstance(names, Mapping) else ((slug(name), name) for name in names)
-        concepts = tuple(Concept(id=i, name=name, question=f"Is there {name}?") for i, name in pairs)
-        if not concepts:
+        if isinstance(names, str):
+            raise InputError(f"names must be a list of finding names, got the text {names!r}; put it in a list.")
+        pairs = list(names.items() if isinstance(names, Mapping) else ((slug(name), name) for name in names))
+        if not pairs:
             raise InputError("A bank needs at least one concept name.")
-        return cls(concepts=concepts, modality=modality)
+        ids = [concept_id for concept_id, _ in pairs]
+        for concept_id, name in pairs:
+            if not concept_id:
+                raise InputError(f"The name {name!r} holds no letter or digit; give the finding a name.")
+            if ids.count(concept_id) > 1:
+                raise InputError(f"Two names make the concept id {concept_id!r}; leave one out or word it differently.")
+        concepts = (
+            Concept(id=i, name=name, question=f"Is there {name}?", synonyms=synonyms(name)) for i, name in pairs
+        )
+        return cls(concepts=tuple(concepts), modality=modality)
 
 
 def load_bank(name: str | Path) -> ConceptBank:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from knobo.cli_annotate import annotate
 from knobo.cli_bank import bank_app
 from knobo.cli_corpus import corpus_app
 from knobo.cli_images import images_app
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they could hold what a report says of a patient
     rich_markup_mode="markdown",
 )
+app.command()(annotate)
 app.add_typer(bank_app, name="bank")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(store_app, name="store")

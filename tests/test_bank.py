@@ -113,6 +113,12 @@ def test_loading_by_path_or_shipped_name(bank, tmp_path):
         load_bank("dental")
     with pytest.raises(InputError, match="at least one concept name"):
         ConceptBank.from_names([])
+    with pytest.raises(InputError, match="got the text 'nodule'; put it in a list"):
+        ConceptBank.from_names("nodule")
+    with pytest.raises(InputError, match="Two names make the concept id 'nodule-mass'"):
+        ConceptBank.from_names(["Nodule/mass", "nodule mass"])
+    with pytest.raises(InputError, match=r"'\?\?' holds no letter"):
+        ConceptBank.from_names(["nodule", "??"])
 
 
 @pytest.mark.parametrize(("text", "expected"), [("Blue-white veil", "blue-white-veil"), ("  a: b_c ", "a-b-c")])
@@ -205,3 +211,10 @@ def test_a_licence_is_written_only_where_one_is_stated(tmp_path):
     assert "licence" not in written[0]
     assert written[1]["licence"] == "CC BY 4.0"
     assert ConceptBank.from_json(path)["b"].evidence == (stated,)
+
+
+def test_names_bring_the_synonyms_of_the_shipped_lexicon_and_knowledge_base():
+    bank = ConceptBank.from_names({"a": "Oedema", "b": "azygos lobe", "c": "zebra"})
+    assert {"pulmonary edema", "congestive heart failure"} <= set(bank["a"].synonyms)
+    assert "azygos fissure" in bank["b"].synonyms
+    assert bank["c"].synonyms == ()

@@ -14,6 +14,7 @@ SHIPPED = (
     "concepts/chest-xray/bank.json",
     "concepts/skin-lesion/bank.json",
     "concepts/annotator.json",
+    "concepts/findings.json",
     "concepts/kb/open_kb.jsonl",
     "corpora/textbook/chest-xray/02-heart-failure.md",
 )

@@ -1,17 +1,16 @@
 """Free-text reports to yes, no or unknown for each concept, by rules.
 
-A finding that a report states is *yes*, one that it denies is *no*, one that it doubts or does not mention is
-*unknown*, as in NegEx (Chapman et al. 2001, doi:10.1006/jbin.2001.1029) and the CheXpert labeller (Irvin et al.
-2019, arXiv:1901.07031). Cue words and statements of normality are data: ``concepts/annotator.json``.
+A finding that a report states, or holds for likely, is *yes*; one that it denies is *no*; one that it doubts, only
+asks about, or does not mention is *unknown*, as in the CheXpert labeller (Irvin et al. 2019, arXiv:1901.07031). Words
+are data: ``concepts/findings.json`` and ``concepts/annotator.json``.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,34 +18,43 @@ from tqdm.auto import tqdm
 
 from knobo.bank import Concept, ConceptBank
 from knobo.errors import InputError
+from knobo.grounding.phrases import PhraseTree
+from knobo.grounding.reader import SentenceReader
+from knobo.grounding.scopes import Level, Meaning
+from knobo.grounding.sections import Sections
 from knobo.storage import read_json, shipped_path
+from knobo.wordings import FILLERS, GAP, LOOSE_GAP, Finding, Speller, findings_named, is_normality, lexicon, words
 
-_YES, _DOUBT, _NO, _SILENT = 3, 2, 1, 0
-_ANSWER = {_YES: 1.0, _DOUBT: np.nan, _NO: 0.0, _SILENT: np.nan}
-_LIST_LINK = re.compile(r"\s*(?:,|/|,?\s*\b(?:and|or|nor)\b)\s*(?:\w+\s+){0,2}")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])|\n+|;")
+Uncertain = Literal["blank", "positive", "negative"]
 
-
-@dataclass(frozen=True)
-class _Rules:
-    negation_before: re.Pattern[str]
-    negation_after: re.Pattern[str]
-    uncertainty_before: re.Pattern[str]
-    uncertainty_after: re.Pattern[str]
-    not_a_negation: re.Pattern[str]
-    clause_breaks: re.Pattern[str]
-    normal_statements: tuple[tuple[re.Pattern[str], frozenset[str]], ...]
+_MOST_SENTENCES = 200_000  # whose reading is kept; reports repeat themselves
+_PREPOSITIONS = ("of", "in", "at", "within", "to", "along")
 
 
-def annotate_reports(reports: Sequence[str | None], bank: ConceptBank, *, progress: bool = False) -> pd.DataFrame:
+def annotate_reports(
+    reports: Sequence[str | None],
+    bank: ConceptBank,
+    *,
+    uncertain: Uncertain = "blank",
+    progress: bool = False,
+) -> pd.DataFrame:
     """Read off every report what it says about every concept of a bank.
+
+    Sections that do not say what is seen (indication, history, technique, comparison) are not read. A finding is
+    *doubted* when it is possible, one of several explanations, or not excluded; one that is probable, suspected or
+    suggested counts as stated, as people who code reports do.
 
     Parameters
     ----------
     reports : sequence of str of length n
         Free text; ``None`` or an empty text answers nothing.
     bank : ConceptBank
-        A concept is found by its name and its synonyms; the longest term wins where terms overlap.
+        A concept is found by its name and synonyms, and by the patterns of the shipped lexicon where it knows the
+        name. "Nodule/mass" stands for both. A concept called "No finding" or "normal" is 1 when no finding of the
+        whole lexicon is stated or doubted and the report says anything at all.
+    uncertain : {"blank", "positive", "negative"}
+        What a doubted finding becomes: NaN, 1 or 0. One that is merely hinted at by another (an infiltrate, for
+        pneumonia) stays NaN.
     progress : bool
         Show a progress bar.
 
@@ -59,112 +67,123 @@ def annotate_reports(reports: Sequence[str | None], bank: ConceptBank, *, progre
     Raises
     ------
     InputError
-        If ``reports`` is one string, or an item is not text.
+        If ``reports`` is one string, an item is not text, or ``uncertain`` is none of the three.
     """
     if isinstance(reports, str):
         raise InputError("reports must be a sequence of texts, one an image, got one string; put it in a list.")
-    rules = _shipped_rules()
-    terms = _terms(bank)
-    finder = _any_of(terms, plural=True)
-    table = np.full((len(reports), len(bank)), np.nan)
-    column = {concept_id: j for j, concept_id in enumerate(bank.ids)}
+    if uncertain not in ("blank", "positive", "negative"):
+        raise InputError(f"uncertain must be 'blank', 'positive' or 'negative', got {uncertain!r}.")
+    annotator = _annotator(bank.concepts)
+    levels = np.zeros((len(reports), annotator.n_columns), dtype=np.int8)
     for row, report in enumerate(tqdm(reports, desc="Reading reports", disable=not progress)):
         if report is None or report != report:
             continue
         if not isinstance(report, str):
             raise InputError(f"Report {row} is {type(report).__name__}, expected text or None.")
-        for concept_id, answer in _answers(report, finder, terms, rules).items():
-            if concept_id in column:
-                table[row, column[concept_id]] = _ANSWER[answer]
-    return pd.DataFrame(table, columns=list(bank.ids))
+        annotator.read(report, levels[row])
+    return pd.DataFrame(annotator.answers(levels, uncertain), columns=list(bank.ids))
 
 
-def _answers(report: str, finder: re.Pattern[str], terms: dict[str, frozenset[str]], rules: _Rules) -> dict[str, int]:
-    """Strongest answer for each concept id that the report speaks of: a clear yes outweighs doubt, doubt a no."""
-    answers: dict[str, int] = {}
-    for sentence in _SENTENCE_END.split(report):
-        text = " ".join(sentence.lower().split())
-        normal = [(hit.span(), denied) for says, denied in rules.normal_statements for hit in says.finditer(text)]
-        for concept_id in chain.from_iterable(denied for _, denied in normal):
-            answers[concept_id] = max(answers.get(concept_id, _SILENT), _NO)
-        mentions = list(finder.finditer(text))
-        for k, mention in enumerate(mentions):
-            before, after = text[: mention.start()], text[mention.end() : _end_of_list(text, mentions, k)]
-            answer = _judge(before, after, rules)
-            # "The interstitial markings are not increased" names a finding only to deny it.
-            settled = chain.from_iterable(denied for (start, end), denied in normal if start <= mention.start() < end)
-            for concept_id in terms[_plain(mention.group("term"))].difference(settled):
-                answers[concept_id] = max(answers.get(concept_id, _SILENT), answer)
-    return answers
+class _Annotator:
+    """Tables of words for one bank, and what was read before."""
+
+    def __init__(self, concepts: Iterable[Concept]) -> None:
+        rules = read_json(shipped_path("concepts", "annotator.json"), what="knobo.annotator", versions=(2,))
+        self._shorthand = dict(rules["shorthand"])
+        self._short = re.compile("|".join(map(re.escape, self._shorthand)))
+        self._sections = Sections(rules["skipped_headings"], rules["read_headings"])
+        findings = lexicon().findings
+        self._columns = {finding_id: column for column, finding_id in enumerate(findings)}
+        tree = PhraseTree(rules["fillers"], {GAP: rules["gap_stops"], LOOSE_GAP: rules["loose_gap_stops"]})
+        for finding in findings.values():
+            self._add(tree, finding)
+        for says, groups in lexicon().statements:
+            cleared = {self._columns[f.id] for f in findings.values() if {f"@{g}" for g in f.groups} & groups}
+            for pattern in says:
+                tree.add(pattern, Meaning(denies=frozenset(cleared)))
+        for pattern in rules["ignored"]:
+            tree.add(pattern, Meaning(ignored=True))
+        self.n_columns = len(findings)
+        self._of_concept: list[list[int] | None] = []
+        for concept in concepts:
+            self._of_concept.append(None if is_normality(concept.name) else self._columns_of(concept, tree))
+        lasting = frozenset(self._columns[f.id] for f in findings.values() if f.lasting)
+        self._reader = SentenceReader(tree, rules, lasting)
+        self._speller = Speller(tree.vocabulary, self._reader.vocabulary)
+        self._above: dict[int, list[int]] = {}
+        self._below: dict[int, list[int]] = {}
+        for finding in findings.values():
+            for broader in finding.is_a:
+                self._above.setdefault(self._columns[finding.id], []).append(self._columns[broader])
+                self._below.setdefault(self._columns[broader], []).append(self._columns[finding.id])
+        self._read: dict[str, tuple[tuple[int, int], ...]] = {}
+
+    def _add(self, tree: PhraseTree, finding: Finding) -> None:
+        column = frozenset({self._columns[finding.id]})
+        for pattern in finding.wordings:
+            tree.add(pattern, Meaning(names=column))
+        for pattern in finding.hints:
+            tree.add(pattern, Meaning(hints=column))
+        for pattern in finding.denied_by:
+            tree.add(pattern, Meaning(denies=column))
+
+    def _columns_of(self, concept: Concept, tree: PhraseTree) -> list[int]:
+        """Columns that answer a concept: its findings in the lexicon, and one for its own wordings."""
+        named = findings_named(concept.name) or findings_named(concept.id)
+        own = self.n_columns
+        self.n_columns += 1
+        for wording in (concept.name, *concept.synonyms):
+            sequence = [word for word in words(wording.replace("_", " ").replace("-", " ")) if word.isalnum()]
+            if sequence:
+                tree.add_words(sequence, Meaning(names=frozenset({own})))
+            if len(sequence) == 2:  # "effusion in the left pleural space"
+                for preposition in _PREPOSITIONS:
+                    tree.add_words((sequence[1], preposition, FILLERS, sequence[0]), Meaning(names=frozenset({own})))
+        return [own, *(self._columns[finding.id] for finding in named)]
+
+    def read(self, report: str, levels: np.ndarray[Any, np.dtype[np.int8]]) -> None:
+        """Raise the levels, of shape (n_columns,), to what the report says."""
+        for sentence in self._sections.sentences(report):
+            said = self._read.get(sentence)
+            if said is None:
+                if len(self._read) >= _MOST_SENTENCES:
+                    self.forget()
+                said = self._read[sentence] = self._sentence(sentence)
+            for column, level in said:
+                if level > levels[column]:
+                    levels[column] = level
+
+    def forget(self) -> None:
+        """Drop the sentences that were read before."""
+        self._read.clear()
+
+    def _sentence(self, sentence: str) -> tuple[tuple[int, int], ...]:
+        if self._short.search(sentence):
+            for short, long in self._shorthand.items():
+                sentence = sentence.replace(short, long)
+        levels = self._reader.read(list(map(self._speller.__getitem__, words(sentence))))
+        for column, level in list(levels.items()):
+            # A nodule is a lesion; where there is no lesion there is no nodule.
+            implied = self._above if level >= Level.DOUBTED else self._below if level == Level.DENIED else {}
+            for other in implied.get(column, ()):
+                levels[other] = max(levels.get(other, 0), level)
+        return tuple(levels.items())
+
+    def answers(self, levels: np.ndarray[Any, np.dtype[np.int8]], uncertain: Uncertain) -> np.ndarray[Any, Any]:
+        """Levels of shape (n, n_columns) to answers of shape (n, n_concepts)."""
+        doubt = {"blank": np.nan, "positive": 1.0, "negative": 0.0}[uncertain]
+        answer = np.array([np.nan, 0.0, np.nan, doubt, 1.0])
+        table = np.full((len(levels), len(self._of_concept)), np.nan)
+        for j, columns in enumerate(self._of_concept):
+            if columns is None:
+                highest = levels.max(axis=1, initial=0)
+                normal = np.array([np.nan, 1.0, 0.0, 1.0 - doubt, 0.0])
+                table[:, j] = normal[highest]
+            elif len(levels):
+                table[:, j] = answer[levels[:, columns].max(axis=1)]
+        return table
 
 
-def _end_of_list(text: str, mentions: list[re.Match[str]], k: int) -> int:
-    """Where the words that may speak of mention ``k`` end: a later finding belongs only if it is listed with it."""
-    for here, following in zip(mentions[k:], mentions[k + 1 :], strict=False):
-        if not _LIST_LINK.fullmatch(text[here.end() : following.start()]):
-            return following.start()
-    return len(text)
-
-
-def _judge(before: str, after: str, rules: _Rules) -> int:
-    """Decide one mention by the cues in its own clause."""
-    breaks = list(rules.clause_breaks.finditer(before))
-    if breaks:
-        before = before[breaks[-1].end() :]
-    stop = rules.clause_breaks.search(after)
-    if stop:
-        after = after[: stop.start()]
-    before = rules.not_a_negation.sub(" ", before)
-    if rules.uncertainty_before.search(before) or rules.uncertainty_after.search(after):
-        return _DOUBT
-    if rules.negation_before.search(before) or rules.negation_after.search(after):
-        return _NO
-    return _YES
-
-
-def _terms(bank: ConceptBank) -> dict[str, frozenset[str]]:
-    """Lower-case wordings and the ids of the concepts that each of them names."""
-    named: dict[str, set[str]] = {}
-    for concept in bank:
-        for wording in _wordings(concept):
-            named.setdefault(wording, set()).add(concept.id)
-    return {wording: frozenset(ids) for wording, ids in named.items()}
-
-
-def _wordings(concept: Concept) -> Iterable[str]:
-    for wording in (concept.name, *concept.synonyms):
-        if plain := _plain(wording):
-            yield plain
-
-
-def _plain(text: str) -> str:
-    return " ".join(re.sub(r"[-_]", " ", text.lower()).split())
-
-
-def _any_of(phrases: Iterable[str], *, plural: bool = False) -> re.Pattern[str]:
-    """Match any phrase as whole words, longest first, spaces and hyphens alike."""
-    ordered = sorted(phrases, key=lambda phrase: (-len(phrase), phrase))
-    body = "|".join(re.escape(phrase).replace(r"\ ", r"[\s-]+") for phrase in ordered)
-    return re.compile(rf"(?:(?<!\w)|(?=\W))(?P<term>{body}){'(?:s|es)?' if plural else ''}(?!\w)")
-
-
-@lru_cache(maxsize=1)
-def _shipped_rules() -> _Rules:
-    path = shipped_path("concepts", "annotator.json")
-    document = read_json(path, what="knobo.annotator", versions=(1,))
-    statements = tuple(
-        (re.compile(rf"(?<!\w)(?:{item['says']})(?!\w)"), frozenset(item["denies"]))
-        for item in document["normal_statements"]
-    )
-    cues = {
-        name: _any_of(document[name])
-        for name in (
-            "negation_before",
-            "negation_after",
-            "uncertainty_before",
-            "uncertainty_after",
-            "not_a_negation",
-            "clause_breaks",
-        )
-    }
-    return _Rules(**cues, normal_statements=statements)
+@lru_cache(maxsize=4)
+def _annotator(concepts: tuple[Concept, ...]) -> _Annotator:
+    return _Annotator(concepts)

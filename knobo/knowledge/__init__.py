@@ -1,5 +1,6 @@
 """Text to a concept bank: corpus readers, retrieval, linking, proposals, filters, prior and the builder."""
 
+from knobo.knowledge.asking import ask_with
 from knobo.knowledge.bm25 import Bm25Index
 from knobo.knowledge.builder import build_bank
 from knobo.knowledge.corpus import Passage, read_corpus
@@ -34,6 +35,7 @@ __all__ = [
     "Price",
     "Proposal",
     "Retriever",
+    "ask_with",
     "build_bank",
     "filter_passages",
     "fuse",

@@ -53,7 +53,8 @@ _DOUBT_AFTER = re.compile(
     r"\b(?:not always|uncommon|unusual|less usual|rare|rarely|infrequent|seldom|unlikely|coincidental|chance finding|"
     r"cannot be excluded|is possible|are possible|does not exclude|do not exclude|must be|has to be|should be|"
     r"(?:is|are) (?:\w+ ){0,3}complications?|(?:may|can) be absent|(?:is|are) often absent|not specific|unspecific|"
-    r"decides? against|decides? for|(?:can|may)(?: also)? occur|are few|may rupture)\b"
+    r"decides? against|decides? for|(?:can|may)(?: also)? occur|are few|may rupture|"
+    r"(?:may|might|could)(?: \w+)? be present)\b"
 )
 _COUNT = re.compile(r"\b(\d+) of (?:the )?(\d+)\b")
 _PERCENT = re.compile(r"\b(\d+(?:\.\d+)?) ?%")

@@ -78,6 +78,8 @@ def test_denials(chest, sentence, name):
         ("This helps to tell it from atelectasis.", "atelectasis"),
         ("It can be mistaken for a pneumothorax.", "pneumothorax"),
         ("The heart may be of normal size.", "cardiomegaly"),
+        ("A pleural effusion may be present.", "pleural-effusion"),
+        ("Atelectasis might also be present.", "atelectasis"),
         ("The image must be searched for pneumothorax.", "pneumothorax"),
         ("If a hilar mass is found, biopsy follows.", "hilar-mass"),
         ("It is larger than a nodule.", "pulmonary-nodule"),
