@@ -26,8 +26,8 @@ class ConceptScorer(LinearScorer):
     Parameters
     ----------
     min_auroc : float
-        A concept whose held-out AUROC is lower is dropped. A threshold above 0.5 also drops a concept whose interval
-        reaches down to 0.5: nothing shows that it is seen at all.
+        A concept whose held-out AUROC is lower is dropped. One whose interval reaches down to 0.5 is kept, but
+        ``abstain`` says so: with so few answers nothing shows that it is seen.
     min_count : int
         A concept with fewer *yes* or fewer *no* answers is dropped.
     Cs : sequence of float
@@ -186,18 +186,16 @@ class ConceptScorer(LinearScorer):
     def _complete(self, quality: pd.DataFrame, certificate: pd.DataFrame, fitted: GroundingFit) -> NDArray[np.bool_]:
         """Complete the quality table in place and say which of the usable concepts are kept."""
         strong = certificate["auroc"] >= self.min_auroc
-        seen = ~certificate["abstain"] if self.min_auroc > 0.5 else strong
         for column in MEASURES:
             quality[column] = certificate[column]
         quality["abstain"] = certificate["abstain"].reindex(quality.index, fill_value=True)
         quality["C"] = pd.Series(fitted.C, index=certificate.index)
-        quality["kept"] = (strong & seen).reindex(quality.index, fill_value=False)
+        quality["kept"] = strong.reindex(quality.index, fill_value=False)
         reason = pd.Series(f"fewer than {self.min_count} yes or no answers", index=quality.index)
-        reason[certificate.index] = "interval of the held-out AUROC reaches 0.5"
-        reason[certificate.index[~strong]] = f"held-out AUROC below {self.min_auroc}"
+        reason[certificate.index] = f"held-out AUROC below {self.min_auroc}"
         reason[quality["kept"]] = ""
         quality["reason"] = reason
-        return (strong & seen).to_numpy()
+        return strong.to_numpy()
 
 
 def _answered_enough(
