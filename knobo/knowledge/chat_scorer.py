@@ -160,8 +160,8 @@ class ChatScorer:
     def dry_run(self, images: Sequence[ImageSource]) -> Estimate:
         """Estimate what :meth:`ask` would take, without any call; the images are read.
 
-        An image is taken for one token every 28 x 28 pixels. Some models count up to twenty times as many: see what a
-        few images cost (``model.ledger``) before you ask about thousands.
+        An image is taken for one token every 28 x 28 pixels. Some models count many times as many: see what a few
+        images cost (``model.ledger``) before you ask about thousands.
         """
         total = Estimate(0, 0, 0, 0, None)
         reply = max(

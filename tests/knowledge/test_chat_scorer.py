@@ -202,6 +202,30 @@ def test_a_dry_run_prices_what_is_missing_and_calls_nobody(server, scorer, pictu
     assert (after.calls, after.cached, after.prompt_tokens) == (0, 5, 0)
 
 
+def test_a_budget_of_tokens_reckons_with_the_image(server, scorer):
+    large, small = (np.zeros((side, side), np.uint8) for side in (1024, 56))
+    scorer(budget=Budget(tokens=2600), max_tokens=1000).ask([small])
+    with pytest.raises(BudgetError):
+        scorer(budget=Budget(tokens=2600), max_tokens=1000).ask([large])
+    assert server.n_calls == 1
+
+
+def test_a_content_filter_is_not_asked_again(server, scorer, pictures):
+    server.default = ("text", "", "content_filter")
+    with pytest.warns(UserWarning, match="content filter withheld"):
+        scorer().ask(pictures[:1])
+    assert server.n_calls == 1
+
+
+def test_probabilities_that_are_damaged_in_the_cache_give_way_to_the_words(scorer, pictures, truth, tmp_path):
+    scorer().ask(pictures[:1])
+    (entry,) = (tmp_path / "cache").glob("??/*.json")
+    document = json.loads(entry.read_text())
+    assert len(document["choices"]) == 6
+    entry.write_text(json.dumps(document | {"choices": [{"yes": "often"}]}))
+    assert scorer(offline=True).ask(pictures[:1]).to_numpy().tolist() == truth[:1].tolist()
+
+
 def test_larger_images_are_expected_to_cost_more(scorer):
     large, small = (scorer().dry_run([np.zeros((side, side), np.uint8)]).prompt_tokens for side in (1024, 56))
     assert large - small == pytest.approx(37 * 37 - 4, abs=60)
