@@ -193,6 +193,11 @@ class ChatScorer:
         ndarray of shape (n, m), float32
             Log-odds of *yes*, within those of 0.001 and 0.999; 0 where there is no answer. The rows are not of unit
             length, as each coordinate has a meaning of its own.
+
+        Notes
+        -----
+        The answers are in the model's cache. An embedding store beside it gains nothing, and would keep the zeros of
+        questions that are to be asked again.
         """
         answers = self.ask(images).fillna(0.5).clip(1 - _MOST_CERTAIN, _MOST_CERTAIN)
         return logit(answers.to_numpy()).astype(np.float32)
