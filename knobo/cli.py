@@ -16,6 +16,7 @@ from knobo.cli_corpus import corpus_app
 from knobo.cli_images import images_app
 from knobo.cli_models import models_app
 from knobo.cli_output import error_console, interactive, out_console, print_frame
+from knobo.cli_score import score
 from knobo.cli_store import store_app
 from knobo.errors import InputError, KnoboError
 from knobo.storage import atomic_path, write_text
@@ -40,6 +41,7 @@ app.add_typer(corpus_app, name="corpus")
 app.add_typer(store_app, name="store")
 app.add_typer(images_app, name="images")
 app.add_typer(models_app, name="models")
+app.command()(score)
 
 ImageColumn = Annotated[str, typer.Option("--image", help="Manifest column with the image paths.")]
 LabelColumn = Annotated[str, typer.Option("--label", help="Manifest column with the class labels.")]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from knobo.cli_llm import CACHE, BudgetCalls, BudgetUsd, Cache, LlmUrl, Rates, language_model, print_totals
 from knobo.cli_output import interactive, out_console, print_frame
 from knobo.errors import InputError
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from knobo.bank import ConceptBank
-    from knobo.knowledge.llm import LanguageModel
 
 bank_app = typer.Typer(help="Build, compare and check concept banks.", no_args_is_help=True)
 
@@ -32,13 +32,11 @@ def bank_build(
     n_concepts: Annotated[int, typer.Option(help="Stop after so many concepts.")] = 150,
     modality: Annotated[str, typer.Option(help="Modality that the bank states.")] = "",
     llm: Annotated[str | None, typer.Option(help="Name of a language model on an OpenAI-compatible server.")] = None,
-    llm_url: Annotated[str | None, typer.Option(help="Its address, such as http://localhost:8000/v1.")] = None,
-    cache: Annotated[Path, typer.Option(help="Folder of the model's answers; a rerun pays for none twice.")] = Path(
-        "knobo-llm-cache"
-    ),
-    budget_calls: Annotated[int | None, typer.Option(help="Most calls to the model.")] = None,
-    budget_usd: Annotated[float | None, typer.Option(help="Most US dollars to spend; needs --price.")] = None,
-    price: Annotated[str | None, typer.Option(help="US dollars for a million tokens: PROMPT,COMPLETION.")] = None,
+    llm_url: LlmUrl = None,
+    cache: Cache = CACHE,
+    budget_calls: BudgetCalls = None,
+    budget_usd: BudgetUsd = None,
+    price: Rates = None,
 ) -> None:
     """Build a concept bank from a text corpus, with or without a language model.
 
@@ -47,13 +45,12 @@ def bank_build(
     from knobo.knowledge import build_bank, open_index
 
     source = corpus if encoder is None else open_index(corpus, encoder)
-    model = None if llm is None else _language_model(llm, llm_url, cache, budget_calls, budget_usd, price)
+    model = None if llm is None else language_model(llm, llm_url, cache, budget_calls, budget_usd, price)
     bank = build_bank(classes, source, modality=modality, n_concepts=n_concepts, model=model, progress=interactive())
     bank.to_json(out)
     out_console.print(f"{len(bank)} concepts, {len(bank.prior)} prior signs: {out}", soft_wrap=True)
     if model is not None:
-        totals = ", ".join(f"{name} {value:g}" for name, value in model.ledger.totals().items())
-        out_console.print(f"Language model: {totals}", soft_wrap=True)
+        print_totals(model)
 
 
 @bank_app.command("show")
@@ -159,25 +156,6 @@ def bank_validate(
             f"“{wrong[0].sentence}” ({wrong[0].passage_id}). Is this the corpus that {bank} was built from?"
         )
     out_console.print(f"All {len(cited)} cited sentences of {len(loaded)} concepts stand in their passages.")
-
-
-def _language_model(
-    name: str, url: str | None, cache: Path, calls: int | None, usd: float | None, price: str | None
-) -> LanguageModel:
-    from knobo.knowledge.ledger import Budget, Price
-    from knobo.knowledge.llm import LanguageModel
-
-    rates = None
-    if price is not None:
-        parts = price.split(",")
-        try:
-            rates = Price(prompt=float(parts[0]), completion=float(parts[1]))
-        except (ValueError, IndexError) as error:
-            raise InputError(f"--price must be two numbers such as 0.15,0.60, got {price!r}.") from error
-    budget = None if calls is None and usd is None else Budget(calls=calls, usd=usd)
-    return LanguageModel(
-        name, base_url=url, cache=cache, budget=budget, price=rates, max_tokens=8192, progress=interactive()
-    )
 
 
 def _changes(before: ConceptBank, after: ConceptBank) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from knobo.knowledge.asking import ask_with
 from knobo.knowledge.bm25 import Bm25Index
 from knobo.knowledge.builder import build_bank
+from knobo.knowledge.chat_scorer import ChatScorer
 from knobo.knowledge.corpus import Passage, read_corpus
 from knobo.knowledge.dense import DenseIndex
 from knobo.knowledge.fusion import HybridRetriever, fuse
@@ -22,6 +23,7 @@ __all__ = [
     "Bm25Index",
     "Budget",
     "Candidate",
+    "ChatScorer",
     "ConceptLinker",
     "DenseIndex",
     "ExtractiveProposer",

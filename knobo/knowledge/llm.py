@@ -194,7 +194,9 @@ class LanguageModel:
                 raise self._stopped(run.stop, [answers.get(job.key) for job in jobs])
         return [answers[job.key] for job in jobs]
 
-    def dry_run(self, prompts: Sequence[Prompt], schema: type[BaseModel]) -> Estimate:
+    def dry_run(
+        self, prompts: Sequence[Prompt], schema: type[BaseModel], *, reply_tokens: int | None = None
+    ) -> Estimate:
         """Estimate what :meth:`ask` would take, without any call.
 
         Parameters
@@ -202,16 +204,18 @@ class LanguageModel:
         prompts : sequence of Prompt
         schema : type of pydantic model
             Shape of the answers; an answer in the cache belongs to one shape.
+        reply_tokens : int, optional
+            Expected length of a reply, where the caller knows it.
 
         Returns
         -------
         Estimate
         """
         _, answers, missing = self._look_up(prompts, schema)
-        n_prompt = sum(guess_tokens(write_body(job, self._settings, Form(), ())) for job in missing)
+        n_prompt = sum(guess_tokens(job, write_body(job, self._settings, Form(), ())) for job in missing)
         so_far = self.ledger.totals()
         longest = self._settings.max_tokens
-        mean = so_far["completion_tokens"] / so_far["calls"] if so_far["calls"] else longest
+        mean = so_far["completion_tokens"] / so_far["calls"] if so_far["calls"] else reply_tokens or longest
         n_reply = round(len(missing) * min(mean, longest))
         price = self._settings.price
         usd = None if price is None else price.of(n_prompt, n_reply)
@@ -233,6 +237,9 @@ class LanguageModel:
 
     def _key(self, prompt: Prompt, shape: dict[str, Any]) -> str:
         """Everything that shapes an answer; the host is left out, as the same model may move to another."""
+        seen: dict[str, Any] = {"images": [image.digest for image in prompt.images]} if prompt.images else {}
+        if prompt.choices:
+            seen["choices"] = prompt.choices
         return cache_key(
             model=self.model,
             path=urlsplit(self.base_url).path,
@@ -242,6 +249,7 @@ class LanguageModel:
             schema=shape,
             temperature=self._settings.temperature,
             seed=self._settings.seed,
+            **seen,
         )
 
     def _stopped(self, error: KnoboError, answers: list[Answer[Any] | None]) -> KnoboError:

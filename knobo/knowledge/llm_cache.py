@@ -29,10 +29,10 @@ class AnswerCache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
-        self._memory: dict[str, str] = {}
+        self._memory: dict[str, dict[str, Any]] = {}
 
-    def get(self, key: str) -> str | None:
-        """Text of an entry; None if there is none, or if it is damaged."""
+    def get(self, key: str) -> dict[str, Any] | None:
+        """An entry, its ``"text"`` and the facts beside it; None if there is none, or if it is damaged."""
         if self.folder is None:
             return self._memory.get(key)
         path = self._path(self.folder, key)
@@ -44,7 +44,7 @@ class AnswerCache:
             return None
         text = document.get("text")
         intact = isinstance(text, str) and document.get("key") == key and document.get("sha256") == _digest(text)
-        return text if intact else None
+        return document if intact else None
 
     def put(self, key: str, text: str, **facts: Any) -> None:
         """Store an answer, over what was there.
@@ -55,7 +55,7 @@ class AnswerCache:
             If the folder cannot be written.
         """
         if self.folder is None:
-            self._memory[key] = text
+            self._memory[key] = {"text": text, **facts}
             return
         document = {"format": _FORMAT, "format_version": 1, "key": key, "sha256": _digest(text), "text": text, **facts}
         write_json(self._path(self.folder, key), document)

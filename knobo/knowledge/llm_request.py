@@ -13,21 +13,38 @@ from pydantic import BaseModel
 
 from knobo.errors import InputError
 from knobo.knowledge.ledger import Price
+from knobo.knowledge.llm_choices import Choice
+from knobo.knowledge.llm_image import SentImage
 
 _TOO_LONG = re.compile(r"context.{0,3}length|context window|maximum context|too long|too many tokens", re.I)
 _REFUSED = re.compile(r"content.?filter|content.?(management )?policy|safety|moderation", re.I)
 _SCHEMA = re.compile(r"response.?format|json.?schema|structured|guided|grammar", re.I)
+_ALTERNATIVES = 5  # tokens that might have stood in a place; some servers give no more
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model is told and asked; ``version`` names the wording and is part of the cache key."""
+    """What a model is told and asked.
+
+    Parameters
+    ----------
+    system, user : str
+        What the model is, and the question.
+    version : str
+        Names the wording and is part of the cache key.
+    images : tuple of SentImage
+        Shown before the question.
+    choices : tuple of str
+        Words between which the answer chooses; their probabilities are asked for where the server gives them.
+    """
 
     system: str
     user: str
     version: str = ""
+    images: tuple[SentImage, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,11 +59,18 @@ class Answer(Generic[Reply]):
         Why there is none; empty otherwise.
     cached : bool
         Whether it was read from the cache.
+    refused : bool
+        Whether the model or its provider will not answer, so that asking for less does not help.
+    choices : tuple of dict of str to float
+        For each place of the answer that holds one of ``Prompt.choices``, in order, the probability of each of them.
+        Empty where the server gave no log-probabilities that could be matched with the answer.
     """
 
     value: Reply | None
     error: str = ""
     cached: bool = False
+    refused: bool = False
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,11 +114,14 @@ class Form:
     limit: str = "max_tokens"
     temperature: bool = True
     seed: bool = True
+    logprobs: bool = True
 
     def simpler(self, complaint: str) -> Form | None:
         """The form to try after a complaint; None if the complaint is not about the form."""
         if is_about_prompt(complaint):
             return None
+        if self.logprobs and "logprobs" in complaint:
+            return replace(self, logprobs=False)
         if self.schema and _SCHEMA.search(complaint):
             return replace(self, schema=False)
         if self.limit == "max_tokens" and "max_completion_tokens" in complaint:
@@ -123,14 +150,24 @@ def order_json(schema: type[BaseModel]) -> str:
     return f"Answer with one JSON object that fits this JSON schema, and with nothing else:\n{shape}"
 
 
-def write_messages(job: Job, form: Form, dialogue: Sequence[dict[str, str]] = ()) -> list[dict[str, str]]:
-    """The messages of a request; without ``response_format`` the schema is told in the text."""
+def write_messages(job: Job, form: Form, dialogue: Sequence[dict[str, str]] = ()) -> list[dict[str, Any]]:
+    """The messages of a request; without ``response_format`` the schema is told in the text.
+
+    Images come before the question, so that servers which keep the start of a prompt read each image once.
+    """
     system = job.prompt.system
     if not form.schema:
         system = f"{system}\n\n{order_json(job.schema)}".lstrip()
     messages = [{"role": "system", "content": system}] if system else []
     messages += [{"role": "user", "content": job.prompt.user}, *dialogue]
-    return [{**item, "content": item["content"].encode("utf-8", "replace").decode()} for item in messages]
+    sent: list[dict[str, Any]] = [
+        {**item, "content": item["content"].encode("utf-8", "replace").decode()} for item in messages
+    ]
+    if job.prompt.images:
+        question = sent[len(sent) - len(dialogue) - 1]
+        shown = [{"type": "image_url", "image_url": {"url": image.url}} for image in job.prompt.images]
+        question["content"] = [*shown, {"type": "text", "text": question["content"]}]
+    return sent
 
 
 def write_body(job: Job, settings: Settings, form: Form, dialogue: Sequence[dict[str, str]]) -> dict[str, Any]:
@@ -141,6 +178,8 @@ def write_body(job: Job, settings: Settings, form: Form, dialogue: Sequence[dict
         body["temperature"] = settings.temperature
     if form.seed and settings.seed is not None:
         body["seed"] = settings.seed
+    if form.logprobs and job.prompt.choices:
+        body |= {"logprobs": True, "top_logprobs": _ALTERNATIVES}
     if form.schema:
         schema = job.schema.model_json_schema()
         name = "".join(c if c.isascii() and c.isalnum() else "_" for c in job.schema.__name__)[:64]
@@ -149,10 +188,13 @@ def write_body(job: Job, settings: Settings, form: Form, dialogue: Sequence[dict
     return body
 
 
-def guess_tokens(body: dict[str, Any]) -> int:
-    """Estimated prompt tokens of a request, its schema included."""
+def guess_tokens(job: Job, body: dict[str, Any]) -> int:
+    """Estimated prompt tokens of a request, its images and its schema included."""
     shape = json.dumps(body["response_format"]) if "response_format" in body else ""
-    return sum(estimate_tokens(item["content"]) + 4 for item in body["messages"]) + estimate_tokens(shape)
+    contents = (item["content"] for item in body["messages"])
+    texts = [content if isinstance(content, str) else content[-1]["text"] for content in contents]
+    n_shown = sum(image.n_tokens for image in job.prompt.images)
+    return n_shown + sum(estimate_tokens(text) + 4 for text in texts) + estimate_tokens(shape)
 
 
 def _is_strict(schema: object) -> bool:

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from knobo.errors import BudgetError, KnoboError, ModelError
 from knobo.knowledge.ledger import Budget, Ledger
 from knobo.knowledge.llm_cache import AnswerCache
+from knobo.knowledge.llm_choices import check_choices, read_choices
 from knobo.knowledge.llm_reply import UnusableReplyError, find_object
 from knobo.knowledge.llm_request import (
     Answer,
@@ -91,11 +92,12 @@ def run_apart(main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
 
 def read_cached(job: Job, cache: AnswerCache) -> Answer[Any] | None:
     """The answer in the cache; None if there is none that fits the schema."""
-    text = cache.get(job.key)
-    if text is None:
+    entry = cache.get(job.key)
+    if entry is None:
         return None
     try:
-        return Answer(job.schema.model_validate_json(text), cached=True)
+        value = job.schema.model_validate_json(entry["text"])
+        return Answer(value, cached=True, choices=check_choices(entry.get("choices")))
     except ValidationError:
         return None
 
@@ -169,19 +171,23 @@ class Run:
                 reply = await self._call(job, dialogue, reason)
             except _PromptError as error:
                 return Answer(None, str(error))
+            if reply.refusal:
+                return Answer(None, f"{self.settings.model} refuses to answer: {reply.refusal}", refused=True)
             try:
                 text = find_object(self._wire.clean(find_object(reply.text or "", job.schema)), job.schema)
             except UnusableReplyError as error:
                 problem = self._wire.clean(str(error)) if reply.text else "it was empty"
             else:
+                choices = read_choices(text, reply.tokens, job.prompt.choices)
                 facts = {"model": self.settings.model, "version": job.prompt.version}
-                self.state.cache.put(job.key, text, **facts)
-                return Answer(job.schema.model_validate_json(text))
+                self.state.cache.put(job.key, text, **facts, **({"choices": list(choices)} if choices else {}))
+                return Answer(job.schema.model_validate_json(text), choices=choices)
             if reply.finish == "length":
                 limit = f"max_tokens={self.settings.max_tokens}"
                 return Answer(None, f"The reply was cut off at {limit}. Ask for less at once, or raise max_tokens.")
             if reply.finish == "content_filter":
-                return Answer(None, "The provider's content filter withheld the reply. Change the prompt.")
+                withheld = "The provider's content filter withheld the reply. Change the prompt."
+                return Answer(None, withheld, refused=True)
             note = f"That reply cannot be used: {problem}. {order_json(job.schema)}"
             echo = [{"role": "assistant", "content": reply.text[:_LONGEST_ECHO]}] if reply.text else []
             dialogue = [*echo, {"role": "user", "content": note}]
@@ -215,7 +221,7 @@ class Run:
     ) -> tuple[RawReply | Failure, dict[str, Any]]:
         """One request within the budget, and what it cost."""
         body = write_body(job, self.settings, form, dialogue)
-        guess, ticket = guess_tokens(body), object()
+        guess, ticket = guess_tokens(job, body), object()
         await self._reserve(ticket, guess)
         outcome: RawReply | Failure = Failure("interrupted", sent=True)
         start = time.perf_counter()
@@ -258,7 +264,7 @@ class Run:
             n_prompt = guess if counted[0] is None else counted[0]
             n_reply = estimate_tokens(outcome.text or "") if counted[1] is None else counted[1]
             if not estimated:
-                self.state.token_ratio = min(max(self.state.token_ratio or 0.0, n_prompt / guess), 10.0)
+                self.state.token_ratio = min(max(self.state.token_ratio or 0.0, n_prompt / guess), 50.0)
         usd = price.of(n_prompt, n_reply) if price else None
         return {"prompt_tokens": n_prompt, "completion_tokens": n_reply, "estimated": estimated, "usd": usd}
 

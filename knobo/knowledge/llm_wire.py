@@ -27,12 +27,28 @@ _RETRIED = {408, 429, 500, 502, 503, 504, 529}
 
 @dataclass(frozen=True)
 class RawReply:
-    """What a server answered; ``text`` is None when it gave no choice."""
+    """What a server answered.
+
+    Parameters
+    ----------
+    text : str, optional
+        None when it gave no choice.
+    finish : str
+        Why the model stopped.
+    prompt_tokens, completion_tokens : int, optional
+        As the server counts them.
+    refusal : str
+        The model's words where it declines to answer.
+    tokens : object
+        The tokens of the text with their log-probabilities, as the server sent them.
+    """
 
     text: str | None
     finish: str
     prompt_tokens: int | None
     completion_tokens: int | None
+    refusal: str = ""
+    tokens: object = None
 
 
 @dataclass(frozen=True)
@@ -202,13 +218,16 @@ class Wire:
         if not isinstance(document, dict) or not isinstance(document.get("choices", []), list):
             return Failure("no chat completion", "what came back is not what /chat/completions gives", sent=True)
         choice = next((item for item in document.get("choices", []) if isinstance(item, dict)), {})
-        message = choice.get("message")
-        content = message.get("content") if isinstance(message, dict) else None
+        message, logprobs = choice.get("message"), choice.get("logprobs")
+        content, refusal = (message.get(name) if isinstance(message, dict) else None for name in ("content", "refusal"))
         usage = document.get("usage")
         return RawReply(
             self.clean(content) if isinstance(content, str) else None,
             str(choice.get("finish_reason") or ""),
-            *(_count(usage, name) for name in ("prompt_tokens", "completion_tokens")),
+            _count(usage, "prompt_tokens"),
+            _count(usage, "completion_tokens"),
+            refusal=self.clean(refusal, 300) if isinstance(refusal, str) and not content else "",
+            tokens=logprobs.get("content") if isinstance(logprobs, dict) else None,
         )
 
 

@@ -113,7 +113,7 @@ class Asker:
 
         answered: list[tuple[Sequence[Item], Reply]] = []
         while batches:
-            batches = [part for batch in batches for part in self._known(batch, prompt, schema) or [batch]]
+            batches = [part for b in batches for part in known_parts(self.model, b, prompt, schema) or [b]]
             later: list[Sequence[Item]] = []
             for batch, answer in zip(batches, self.model.ask([prompt(b) for b in batches], schema), strict=True):
                 if answer.value is None:
@@ -123,33 +123,35 @@ class Asker:
                 self.n_answered[name] += 1
                 rest = missing(batch, answer.value)
                 if len(batch) > 1 and rest:
-                    later += [rest] if len(rest) < len(batch) else _halves(rest)
+                    later += [rest] if len(rest) < len(batch) else halves(rest)
             batches = later
         return answered
 
-    def _known(
-        self, batch: Sequence[Item], prompt: Callable[[Sequence[Item]], Prompt], schema: type[Reply]
-    ) -> list[Sequence[Item]] | None:
-        """The batch, or the halves that an earlier run had to ask instead, if all answers are in the cache."""
-        if self.model.dry_run([prompt(batch)], schema).cached:
-            return [batch]
-        parts: list[Sequence[Item]] = []
-        for half in _halves(batch) if len(batch) > 1 else ():
-            if (known := self._known(half, prompt, schema)) is None:
-                return None
-            parts += known
-        return parts or None
+
+def known_parts(
+    model: LanguageModel, batch: Sequence[Item], prompt: Callable[[Sequence[Item]], Prompt], schema: type[BaseModel]
+) -> list[Sequence[Item]] | None:
+    """The batch, or the halves that an earlier run had to ask instead, if all answers are in the cache."""
+    if model.dry_run([prompt(batch)], schema).cached:
+        return [batch]
+    parts: list[Sequence[Item]] = []
+    for half in halves(batch):
+        if (known := known_parts(model, half, prompt, schema)) is None:
+            return None
+        parts += known
+    return parts or None
 
 
 def _smaller(batch: Sequence[Item], name: str, error: str) -> list[Sequence[Item]]:
     if len(batch) == 1:
         raise ModelError(f"The prompt {name!r} got no usable answer on {str(batch[0])[:300]}. {error}")
-    return _halves(batch)
+    return halves(batch)
 
 
-def _halves(batch: Sequence[Item]) -> list[Sequence[Item]]:
+def halves(batch: Sequence[Item]) -> list[Sequence[Item]]:
+    """The two halves of a batch; a single item has none."""
     middle = len(batch) // 2
-    return [batch[:middle], batch[middle:]]
+    return [batch[:middle], batch[middle:]] if middle else []
 
 
 def as_data(rows: Iterable[dict[str, Any]]) -> str:

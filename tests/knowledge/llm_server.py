@@ -75,7 +75,8 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         self.record = record = server.record
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        text = next(m["content"] for m in body["messages"] if m["role"] == "user")
+        asked = next(m["content"] for m in body["messages"] if m["role"] == "user")
+        text = asked if isinstance(asked, str) else asked[-1]["text"]  # after the images
         with server.lock:
             step = record.calls[text]
             record.calls[text] += 1
@@ -106,8 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         self.close_connection = self.close_connection or cut
 
-    def reply(self, content, text, *, finish="stop", usage=True, cut=False, n_prompt=10, n_reply=5):
-        choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content}}
+    def reply(self, content, text, *, finish="stop", usage=True, cut=False, n_prompt=10, n_reply=5, **more):
+        choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content}} | more
         document = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
         if usage:
             document["usage"] = {"prompt_tokens": n_prompt, "completion_tokens": n_reply, "total_tokens": 0}
