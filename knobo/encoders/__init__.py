@@ -9,6 +9,7 @@ from knobo.encoders.pipeline import Embeddings, embed, embed_blocks
 from knobo.encoders.registry import ModelCard, find_model, published_models
 from knobo.encoders.staged import StagedEncoder
 from knobo.encoders.store import EmbeddingStore
+from knobo.encoders.training import finetune
 from knobo.encoders.upkeep import Tidied, store_stats, tidy_store, verify_store
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "embed",
     "embed_blocks",
     "find_model",
+    "finetune",
     "load_encoder",
     "published_models",
     "store_stats",
