@@ -175,10 +175,10 @@ def cooccurrence(canvas: Canvas) -> Floats:
 
     grey = (_stretched(canvas, 128) * (_LEVELS - 0.01)).astype(np.uint8)
     directions = np.arange(4) * np.pi / 4
-    pairs = graycomatrix(grey, _REACHES, directions, _LEVELS, symmetric=True, normed=True)
+    pairs = graycomatrix(grey, _REACHES, directions, _LEVELS, symmetric=True, normed=True)  # type: ignore[no-untyped-call]
     parts = []
     for kind, unit in zip(_HARALICK, (10, 2, 1, 0.3, 1), strict=True):
-        values = graycoprops(pairs, kind) / unit
+        values = graycoprops(pairs, kind) / unit  # type: ignore[no-untyped-call]
         parts += [values.mean(axis=1), np.ptp(values, axis=1)]
     entropy = -(pairs * np.log(pairs + 1e-9)).sum(axis=(0, 1))
     return np.concatenate([*parts, entropy.mean(axis=1) / 5]).astype(np.float32)
