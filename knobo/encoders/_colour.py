@@ -1,16 +1,15 @@
-"""Colour descriptors: what colours each region holds, how they run from the centre outwards, how they are laid out."""
+"""Colour descriptors: what colours each region holds, and how they run from the centre outwards."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
 
-from knobo.encoders._canvas import REGIONS, Canvas, Floats, Mask, box_resize, to_lab
+from knobo.encoders._canvas import REGIONS, Canvas, Floats, Mask
 
 _CHANNELS = ("lightness", "a", "b")
 _LEVELS = (5, 25, 50, 75, 95)
-_RINGS, _WAVES, _ANGLES = 8, 7, 32
-_TILES = 8
+_RINGS, _BANDS, _WAVES, _ANGLES = 8, 4, 2, 32
 
 
 def region_names() -> list[str]:
@@ -46,33 +45,27 @@ def _quantiles(values: Floats) -> Floats:
 
 def polar_names() -> list[str]:
     """Names of :func:`polar`."""
-    images = (*_CHANNELS, "darkness")
-    return [f"polar_{image}_ring{r}_wave{k}" for image in images for r in range(_RINGS) for k in range(_WAVES)]
+    names = []
+    for image in (*_CHANNELS, "darkness"):
+        names += [f"{image}_ring{r}" for r in range(_RINGS)]
+        names += [f"{image}_band{b}_wave{k}" for b in range(_BANDS) for k in range(1, _WAVES + 1)]
+    return names
 
 
 def polar(canvas: Canvas) -> Floats:
-    """Angular Fourier magnitudes of colour and darkness on rings about the foreground's centre.
+    """Colour and darkness on rings about the foreground's centre: means, and how uneven a ring is.
 
-    Rings reach to 1.8 times the foreground's radius. Wave 0 is the mean of a ring, so waves 0 are the radial profile;
-    the others tell how uneven it is. Magnitudes do not change when the image is turned.
+    Rings reach to 1.8 times the foreground's radius; two neighbours make a band. Unevenness is the magnitude of the
+    first Fourier waves over the angle (one side against the other, ends against flanks), which does not change when the
+    image is turned.
     """
     centre = ndimage.center_of_mass(canvas.foreground)
     radii = (np.arange(_RINGS) + 0.5) / _RINGS * 1.8 * canvas.radius
     angles = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
     at = [centre[0] + radii[:, None] * np.sin(angles), centre[1] + radii[:, None] * np.cos(angles)]
-    units = np.array([50.0] + [10.0] * (_WAVES - 1))
-    rings = []
+    profiles = []
     for image in (*np.moveaxis(canvas.lab, -1, 0), 50 * canvas.darkness):
         values = ndimage.map_coordinates(ndimage.gaussian_filter(image, 1.5), at, order=1, mode="nearest")
-        rings.append(np.abs(np.fft.rfft(values, axis=1))[:, :_WAVES] / _ANGLES / units)
-    return np.concatenate(rings, axis=None).astype(np.float32)
-
-
-def layout_names() -> list[str]:
-    """Names of :func:`layout`."""
-    return [f"tile_{r}_{c}_{channel}" for r in range(_TILES) for c in range(_TILES) for channel in _CHANNELS]
-
-
-def layout(canvas: Canvas) -> Floats:
-    """Mean colour of 8 x 8 tiles in CIELAB, in units of 100."""
-    return to_lab(box_resize(canvas.rgb, _TILES, _TILES)).ravel() / np.float32(100)
+        waves = np.abs(np.fft.rfft(values, axis=1))[:, 1 : _WAVES + 1] / _ANGLES
+        profiles += [values.mean(axis=1) / 50, waves.reshape(_BANDS, -1, _WAVES).mean(axis=1).ravel() / 10]
+    return np.concatenate(profiles).astype(np.float32)

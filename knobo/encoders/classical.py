@@ -28,22 +28,26 @@ class _Family(NamedTuple):
 FAMILIES = {
     "colour": _Family(_colour.regions, _colour.region_names),
     "polar": _Family(_colour.polar, _colour.polar_names),
-    "layout": _Family(_colour.layout, _colour.layout_names),
     "patterns": _Family(_texture.patterns, _texture.pattern_names),
     "structures": _Family(_texture.structures, _texture.structure_names),
     "waves": _Family(_texture.waves, _texture.wave_names),
-    "gradients": _Family(_texture.gradients, _texture.gradient_names),
+    "cooccurrence": _Family(_texture.cooccurrence, _texture.cooccurrence_names),
+    "edges": _Family(_texture.edges, _texture.edge_names),
     "shape": _Family(_shape.shape, _shape.shape_names),
 }
-"""Descriptor families, in the order of the embedding. ``benchmarks/classical.py`` measures what each one adds."""
+"""Descriptor families, in the order of the embedding. ``benchmarks/classical.py`` measures what each one adds.
+
+A saved model knows its encoder by name only: a family whose values change must get another name or another width, so
+that an older model stops instead of reading numbers of another meaning.
+"""
 
 
 class ClassicalEncoder:
     """Classical descriptors of one image as a unit vector; no weights, no download, the same on every run.
 
     The image is brought to about 192 x 192 pixels. The dark structure in the middle (a lesion) is set apart by Otsu's
-    threshold, and colours and textures are measured in its core, at its rim, around it and in the rest; layout,
-    gradients and quarters describe the whole image, which is what a radiograph needs.
+    threshold, and colours and textures are measured in its core, at its rim, around it and in the rest; edges and
+    co-occurrence describe the whole image, which is what a radiograph needs.
 
     Parameters
     ----------
@@ -115,6 +119,6 @@ class ClassicalEncoder:
 
 
 def _unit(block: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale a block to unit length; one without any signal (gradients of a blank image) becomes even."""
+    """Scale a block to unit length; one without any signal (edges of a blank image) becomes even."""
     length = float(np.linalg.norm(block))
     return block / np.float32(length) if length > 1e-6 else np.full_like(block, block.size**-0.5)

@@ -84,8 +84,8 @@ def test_what_counts_as_several_images(images):
 
 
 def test_progress_shows_a_bar(images, capsys):
-    quiet = ClassicalEncoder(["layout"]).encode_images(images)
+    quiet = ClassicalEncoder(["colour"]).encode_images(images)
     assert capsys.readouterr().err == ""
-    loud = ClassicalEncoder(["layout"]).encode_images(images, progress=True)
+    loud = ClassicalEncoder(["colour"]).encode_images(images, progress=True)
     assert "encoding images: 100%" in capsys.readouterr().err
     np.testing.assert_array_equal(quiet, loud)

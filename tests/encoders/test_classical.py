@@ -1,14 +1,17 @@
 """The classical descriptors: unit rows, the same on every run, finite on any image, and each one does what it says."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 from skimage.color import rgb2lab
 from skimage.feature import local_binary_pattern
 
 from knobo.encoders import ClassicalEncoder, Encoder
 from knobo.encoders._canvas import make_canvas, to_lab
-from knobo.encoders._texture import _local_binary_patterns, structures
+from knobo.encoders._texture import _local_binary_patterns, cooccurrence, structures
 from knobo.encoders.classical import FAMILIES
 from knobo.errors import FileError, InputError, InputTypeError
 
@@ -145,12 +148,63 @@ def test_structures_tell_dots_from_lines():
     assert line_valley > valley
 
 
-def test_layout_and_quarters_follow_the_image_when_it_is_mirrored():
-    encoder = ClassicalEncoder(["layout"])
-    image = lesion()
-    image[:, :30] //= 2
-    row, mirrored = encoder.encode_images([image, image[:, ::-1]]).reshape(2, 8, 8, 3)
-    np.testing.assert_allclose(mirrored, row[:, ::-1], atol=2e-3)
+def clouds(seed, grain):
+    """Smooth random grey of shape (96, 96), as uint8; synthetic."""
+    field = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(96, 96)), grain)
+    return (128 + 40 * field / field.std()).clip(0, 255).astype(np.uint8)
+
+
+def test_edges_follow_the_image_when_it_is_mirrored():
+    image = clouds(0, 5)
+    row, mirrored = ClassicalEncoder(["edges"]).encode_images([image, image[:, ::-1]]).reshape(2, 4, 4, 8)
+    turned = row[:, ::-1, ::-1]  # the columns, and the angles
+    assert np.abs(mirrored - turned).mean() < 0.5 * np.abs(mirrored - row).mean()
+
+
+@pytest.mark.parametrize("family", ["edges", "cooccurrence"])
+def test_what_is_measured_on_stretched_grey_hardly_depends_on_contrast(family):
+    strong = clouds(0, 3)
+    weak = (strong * 0.6 + 50).astype(np.uint8)
+    one, same, unlike = ClassicalEncoder([family]).encode_images([strong, weak, clouds(1, 5)])
+    assert np.linalg.norm(one - same) < 0.3 * np.linalg.norm(one - unlike)
+
+
+def test_cooccurrence_tells_fine_from_coarse_grain():
+    rng = np.random.default_rng(0)
+    fine = rng.integers(0, 256, (128, 128)).astype(np.uint8)
+    coarse = np.kron(rng.integers(0, 256, (16, 16)), np.ones((8, 8))).astype(np.uint8)
+    names = FAMILIES["cooccurrence"].names()
+    a, b = (cooccurrence(make_canvas(np.stack([image] * 3, axis=-1))) for image in (fine, coarse))
+    assert a[names.index("contrast_mean_reach2")] > 2 * b[names.index("contrast_mean_reach2")]
+    assert a[names.index("correlation_mean_reach2")] < 0.5 * b[names.index("correlation_mean_reach2")]
+
+
+def compressed(image, quality=15):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return Image.open(file)
+
+
+def test_patterns_tell_lesions_apart_better_than_compressions():
+    grain = [ndimage.gaussian_filter(np.random.default_rng(k).normal(0, 150, (90, 120)), 1 + k) for k in range(2)]
+    images = [(lesion(k) + g[..., None]).clip(0, 255).astype(np.uint8) for k, g in enumerate(grain)]
+    encoder = ClassicalEncoder(["patterns"])
+    clean, poor = encoder.encode_images(images), encoder.encode_images([compressed(image) for image in images])
+    between = np.linalg.norm(clean[0] - clean[1])
+    assert (np.linalg.norm(clean - poor, axis=1) < between).all()
+
+
+def test_polar_tells_an_even_ring_from_an_uneven_one():
+    names = FAMILIES["polar"].names()
+    even = lesion()
+    uneven = even.copy()
+    uneven[:, 60:][even[:, 60:, 0] < 160] //= 2  # the right half of the lesion is darker
+    a, b = (FAMILIES["polar"].describe(make_canvas(image)) for image in (even, uneven))
+    side = names.index("lightness_band1_wave1")
+    assert b[side] > 3 * a[side]
+    np.testing.assert_allclose(
+        FAMILIES["polar"].describe(make_canvas(np.ascontiguousarray(uneven[::-1, ::-1])))[side], b[side], rtol=0.1
+    )
 
 
 def test_bad_input_is_named(encoder, images, tmp_path):

@@ -74,7 +74,7 @@ def test_another_encoder_or_way_of_reading_has_a_place_of_its_own(paths, store):
 
 def test_classical_descriptors_are_kept_by_family(paths, store):
     rows = embed(ClassicalEncoder(["shape"]), paths[:2], store=store).rows
-    assert embed(ClassicalEncoder(["layout"]), paths[:2], store=store).reused == 0
+    assert embed(ClassicalEncoder(["colour"]), paths[:2], store=store).reused == 0
     result = embed(ClassicalEncoder(["shape"]), paths[:2], store=store)
     assert result.reused == 2
     np.testing.assert_array_equal(result.rows, rows)
