@@ -118,6 +118,7 @@ def test_ctrl_c_ends_the_round_and_keeps_what_came(server, make):
     server.scripts = {f"q{i}": [("slow", 20.0)] for i in range(4, 8)}
     model = make(concurrency=4)
     main = threading.main_thread().ident
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 
     def interrupt():
         while len(server.replied) < 4 or server.now < 4:
@@ -130,6 +131,7 @@ def test_ctrl_c_ends_the_round_and_keeps_what_came(server, make):
     with pytest.raises(KeyboardInterrupt):
         model.ask(numbered(8), Word)
     thread.join()
+    signal.signal(signal.SIGINT, before)
     assert time.perf_counter() - start < 5
     assert model.dry_run(numbered(8), Word).cached == 4
     assert model.ledger.totals()["failures"] == 4
