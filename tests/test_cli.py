@@ -49,7 +49,7 @@ def phantoms(tmp_path_factory):
             "phantom",
             "chest",
             "--n",
-            60,
+            100,
             "--size",
             64,
             "--hospital",
