@@ -77,21 +77,21 @@ def test_help_shows_an_example(command):
 
 def test_phantom_writes_images_and_a_manifest(phantoms):
     manifest = pd.read_csv(phantoms / "A" / "manifest.csv")
-    assert len(manifest) == 60
+    assert len(manifest) == 100
     assert {"image", "label", "report", "cardiomegaly"} <= set(manifest)
     with Image.open(phantoms / "A" / manifest["image"][0]) as image:
         assert image.size == (64, 64)
 
 
 def test_fit_keeps_embeddings_if_told_where(fitted):
-    assert "60 embeddings" in run("store", "stats", fitted[0] / "store")
+    assert "100 embeddings" in run("store", "stats", fitted[0] / "store")
 
 
 def test_fit_writes_a_model_and_what_it_measured(fitted):
     out, text = fitted
     metrics = pd.read_csv(out / "metrics.csv")
     assert set(metrics["model"]) == {"bottleneck", "linear probe", "expert concepts"}
-    assert len(pd.read_csv(out / "predictions.csv")) == 60
+    assert len(pd.read_csv(out / "predictions.csv")) == 100
     assert pd.read_csv(out / "concepts.csv")["kept"].any()
     assert "balanced_accuracy" in text
     assert "auroc[normal]" in text
