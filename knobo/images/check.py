@@ -244,4 +244,4 @@ def _small_classes(columns: dict[str, pd.Series[Any]], least: int) -> Iterator[t
         return
     counts = columns["label"].value_counts()
     for name, count in counts[counts < least].items():
-        yield "warning", "small class", "", f"Class {name} has {count} images, fewer than {least}."
+        yield "warning", "small class", "", f"Class {name} has fewer than {least} images: {count}."

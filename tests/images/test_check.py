@@ -148,7 +148,7 @@ def test_small_classes(table):
     table.loc[:2, "label"] = "rare"
     problems = check_images(table, min_per_class=5)
     assert listed(problems) == [("warning", "small class")]
-    assert problems["detail"][0] == "Class rare has 3 images, fewer than 5."
+    assert problems["detail"][0] == "Class rare has fewer than 5 images: 3."
 
 
 def test_files_and_manifests_are_checked_like_tables(table, folder):
