@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,6 +60,7 @@ class Modality(str, Enum):
 
 def main() -> None:
     """Run the command line; a :class:`KnoboError` becomes one readable message and exit status 1."""
+    warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"  # without the line of code
     try:
         app()
     except KnoboError as error:
