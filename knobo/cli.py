@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from knobo.images import Manifest
+    from knobo.images import ImageFile, Manifest
 
 app = typer.Typer(
     help="Interpretable medical-image classification with concept bottlenecks. "
@@ -153,13 +154,13 @@ def predict(
     import pandas as pd
 
     from knobo.classifier import load
+    from knobo.images.source import source_columns
 
     clf = load(model)
     paths = _image_paths(images, image)
     proba = clf.predict_proba(paths)
-    frame = pd.DataFrame(proba, columns=[f"p[{name}]" for name in clf.classes_])
-    frame.insert(0, "prediction", clf.classes_[proba.argmax(axis=1)])
-    frame.insert(0, "image", [str(path) for path in paths])
+    frame = pd.DataFrame(source_columns(paths)).assign(prediction=clf.classes_[proba.argmax(axis=1)])
+    frame[[f"p[{name}]" for name in clf.classes_]] = proba
     if out is None:
         shown = pd.DataFrame({"image": [path.name for path in paths], "prediction": frame["prediction"]})
         shown["probabilities"] = [_ranked(row, clf.classes_) for row in proba]
@@ -278,25 +279,27 @@ def _ranked(probabilities: np.ndarray[Any, Any], classes: np.ndarray[Any, Any]) 
     return ", ".join(f"{classes[k]} {probabilities[k]:.2f}" for k in (-probabilities).argsort(kind="stable"))
 
 
-def _image_paths(images: list[Path], column: str) -> list[Path]:
+def _image_paths(images: list[Path], column: str) -> Sequence[Path | ImageFile]:
     if len(images) == 1 and images[0].suffix.lower() == ".csv":
         from knobo.images import read_manifest
 
-        return list(read_manifest(images[0], image=column).paths)
+        return read_manifest(images[0], image=column).paths
     return images
 
 
 def _held_out_frame(data: Manifest, probabilities: dict[str, Any], classes: np.ndarray[Any, Any]) -> pd.DataFrame:
     import pandas as pd
 
-    frame = pd.DataFrame({"image": [str(path) for path in data.paths], "label": data.labels})
+    from knobo.images.source import source_columns
+
+    frame = pd.DataFrame(source_columns(data.paths)).assign(label=data.labels)
     for model, proba in probabilities.items():
         for k, name in enumerate(classes):
             frame[f"{model}: p[{name}]"] = proba[:, k]
     return frame
 
 
-def _save_cases(why: Any, paths: list[Path], folder: Path) -> None:
+def _save_cases(why: Any, paths: Sequence[Path | ImageFile], folder: Path) -> None:
     from matplotlib.figure import Figure
 
     from knobo.explain import plot_case

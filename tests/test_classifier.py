@@ -188,7 +188,10 @@ def test_the_linear_probe_reads_embeddings(colour_encoder, band_images):
         (lambda a: {"y": ["a"] * 180}, "one class only"),
         (lambda a: {"y": a["y"][:-1]}, "180 images but 179 labels"),
         (lambda a: {"y": np.where(np.arange(180) == 5, None, a["y"])}, "missing labels .first at row 5"),
-        (lambda a: {"concepts": None}, "no concept answers to learn from"),
+        (
+            lambda a: {"concepts": None},
+            "pass reports=, or concepts=; or use an encoder with a text side",
+        ),
         (lambda a: {"concepts": a["concepts"].iloc[1:]}, "180 images but 179 rows of concept answers"),
         (lambda a: {"reports": ["x"]}, "180 images but 1 reports"),
         (lambda a: {"concepts": a["concepts"].rename(columns={"nodule": "tumour"})}, "no concept 'tumour'"),
@@ -207,7 +210,7 @@ def test_unusable_settings_are_named(six_concepts, colour_encoder, band_images):
     images, y, answers = band_images
     with pytest.raises(InputTypeError, match=r"single path 'a\.png'; put it in a list"):
         ConceptBottleneckClassifier(six_concepts, colour_encoder).fit("a.png", y, concepts=answers)
-    with pytest.raises(InputError, match="There is no bank to read the reports with"):
+    with pytest.raises(InputError, match="There is no bank that says what to look for"):
         ConceptBottleneckClassifier(encoder=colour_encoder).fit(images, y, reports=["x"] * 180)
     frozen = FrozenEstimator(ConceptScorer().fit(colour_encoder.encode_images(images), answers))
     with pytest.raises(InputError, match="A frozen scorer learns nothing"):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -112,6 +113,22 @@ def test_predict_prints_and_writes(fitted, phantoms, tmp_path):
     run("predict", model, phantoms / "B" / "manifest.csv", "--out", tmp_path / "p.csv")
     frame = pd.read_csv(tmp_path / "p.csv")
     assert frame.filter(like="p[").sum(axis=1).to_numpy() == pytest.approx(1)
+
+
+def test_frames_of_a_manifest_are_images_of_their_own(fitted, phantoms, tmp_path):
+    names = pd.read_csv(phantoms / "B" / "manifest.csv")["image"][:2]
+    pages = [Image.open(phantoms / "B" / name) for name in names]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    (tmp_path / "m.csv").write_text("image,frame\nstack.tif,0\nstack.tif,1\n")
+    out = tmp_path / "p.csv"
+    run("predict", fitted[0] / "model", tmp_path / "m.csv", "--out", out)
+    run("predict", fitted[0] / "model", phantoms / "B" / "manifest.csv", "--out", tmp_path / "single.csv")
+    table, single = pd.read_csv(out), pd.read_csv(tmp_path / "single.csv")[:2]
+    assert table["frame"].tolist() == [0, 1]
+    assert table["image"].tolist() == [str(tmp_path / "stack.tif")] * 2
+    np.testing.assert_array_equal(table.filter(like="p["), single.filter(like="p["))
+    run("explain", fitted[0] / "model", tmp_path / "m.csv", "--out", tmp_path / "why")
+    assert {path.name for path in (tmp_path / "why").glob("*.png")} == {"001-stack.png", "002-stack.png"}
 
 
 def test_explain_draws_each_case(fitted, phantoms, tmp_path):
