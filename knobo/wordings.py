@@ -160,7 +160,12 @@ def stem(word: str) -> str:
 
 def words(text: str) -> list[str]:
     """Comparable words and punctuation marks of a text."""
-    return list(map(stem, _WORD.findall(text.lower())))
+    return list(map(stem, spelled(text)))
+
+
+def spelled(text: str) -> list[str]:
+    """Words, as they are spelled but in lower case, and punctuation marks of a text."""
+    return _WORD.findall(text.lower())
 
 
 @lru_cache(maxsize=1)
@@ -172,7 +177,7 @@ def _document() -> dict[str, Any]:
 
 
 class Speller(dict[str, str]):
-    """Comparable words to themselves, or to the one known word that a single slip of the pen makes of them.
+    """Words of a text to comparable words, or to the one known word that a single slip of the pen makes of them.
 
     Parameters
     ----------
@@ -193,9 +198,11 @@ class Speller(dict[str, str]):
                     self._near.setdefault(form, set()).add(word)
 
     def __missing__(self, word: str) -> str:
-        meant = word
-        if len(word) >= _LONG - 1 and word not in self._known and word.isalpha():
-            near = {known for form in _shortened(word) for known in self._near.get(form, ()) if _one_slip(word, known)}
+        meant = stem(word)
+        if len(meant) >= _LONG - 1 and meant not in self._known and meant.isalpha():
+            near = {
+                known for form in _shortened(meant) for known in self._near.get(form, ()) if _one_slip(meant, known)
+            }
             if len(near) == 1:
                 meant = near.pop()
         self[word] = meant

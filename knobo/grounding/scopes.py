@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -18,9 +19,12 @@ class Level:
     STATED = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Meaning:
-    """What a phrase says: the findings that it names, hints at and denies; ``ignored`` phrases say nothing."""
+    """What a phrase says: the findings that it names, hints at and denies; ``ignored`` phrases say nothing.
+
+    Two meanings are the same only if they are one object, so that looking one up costs no comparison of sets.
+    """
 
     names: frozenset[int] = frozenset()
     hints: frozenset[int] = frozenset()
@@ -34,6 +38,42 @@ class Meaning:
             self.denies | other.denies,
             self.ignored or other.ignored,
         )
+
+
+@dataclass(frozen=True)
+class Kinship:
+    """What a finding says of others: a nodule is a lesion; where there is no lesion there is no nodule.
+
+    Attributes
+    ----------
+    above, below : mapping of int to collection of int
+        Findings that are broader, and narrower, than one.
+    lasting : frozenset of int
+        Findings that remain when their cause is past.
+    """
+
+    above: Mapping[int, Collection[int]]
+    below: Mapping[int, Collection[int]]
+    lasting: frozenset[int]
+
+    def broader(self, findings: Iterable[int]) -> set[int]:
+        """These findings and all that are present with one of them."""
+        return _closure(findings, self.above)
+
+    def narrower(self, findings: Iterable[int]) -> set[int]:
+        """These findings and all that are absent with one of them."""
+        return _closure(findings, self.below)
+
+
+def _closure(start: Iterable[int], onward: Mapping[int, Collection[int]]) -> set[int]:
+    reached: set[int] = set()
+    ahead = list(start)
+    while ahead:
+        finding = ahead.pop()
+        if finding not in reached:
+            reached.add(finding)
+            ahead += onward.get(finding, ())
+    return reached
 
 
 @dataclass(slots=True)
