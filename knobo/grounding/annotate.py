@@ -162,7 +162,10 @@ class _Annotator:
     def read(self, report: str) -> dict[int, int]:
         """The level of every column that the report speaks of."""
         levels: dict[int, int] = {}
-        for sentence in self._sections.sentences(report):
+        sentences = list(self._sections.sentences(report))
+        if len(sentences) > 1 and sentences[0].endswith("?"):
+            del sentences[0]  # what the referrer asks
+        for sentence in sentences:
             said = self._read.get(sentence)
             if said is None:
                 if len(self._read) >= _MOST_SENTENCES:

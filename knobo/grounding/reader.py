@@ -211,7 +211,7 @@ class SentenceReader:
         near = bool(scopes.listed) and i - scopes.listed[-1].end <= _FAR
         last = i > 0 and end == len(words)
         if near and kinds & _DENIALS and (last or ("negation_after" in kinds and not after_comma)):
-            scopes.lower(Level.DENIED)
+            scopes.deny()
             if last or "negation_before" not in kinds:
                 return
         if near and not leads:  # "atelectasis, possible pneumonia" doubts what follows
@@ -223,6 +223,8 @@ class SentenceReader:
                 scopes.lower(Level.SILENT)
             elif "alternatives" in kinds:
                 scopes.listed[-1].level = min(scopes.listed[-1].level, Level.DOUBTED)
+        if kinds == _LIKELY and self._denied_just_before(words, i, scopes):
+            scopes.denied, scopes.used = True, False  # "no opacity is seen to suggest pneumonia"
         self._open(end, kinds, scopes, after_comma)
         if "breaks" in kinds:
             scopes.close()
@@ -285,6 +287,10 @@ class SentenceReader:
             scopes.past = False
         elif word in self._verbs and scopes.used:
             scopes.denied = scopes.doubted = scopes.unexcluded = scopes.asked = False
+
+    def _denied_just_before(self, words: list[str], i: int, scopes: Scopes) -> bool:
+        last = scopes.listed[-1] if scopes.listed else None
+        return last is not None and last.level == Level.DENIED and _LINKS.isdisjoint(words[last.end : i])
 
     def _or_follows(self, words: list[str], i: int) -> bool:
         """Whether the list goes on to an "or", so that what denied its first item denies all."""

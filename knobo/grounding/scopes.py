@@ -131,6 +131,11 @@ class Scopes:
         for said in self.spoken_of():
             said.level = min(said.level, level)
 
+    def deny(self) -> None:
+        """Let all findings that a cue behind them speaks of be absent, also those that were there before."""
+        for said in self.spoken_of():
+            said.level = Level.DENIED
+
     def doubt(self, kinds: frozenset[str]) -> None:
         """Open a doubt, unless what follows is denied anyway."""
         self.used = self.used and self.denied
