@@ -96,10 +96,9 @@ def findings_named(name: str) -> tuple[Finding, ...]:
     found = [lexicon().find(part) for part in parts] if len(parts) > 1 else []
     if not all(found):
         return ()
-    named = dict.fromkeys(finding for finding in found if finding is not None)
-    ids = {finding.id for finding in named}
-    more = [lexicon().findings[other] for several, other in lexicon().together if several <= ids]
-    return tuple(dict.fromkeys([*named, *more]))
+    named = {finding.id: finding for finding in found if finding is not None}
+    more = [lexicon().findings[other] for several, other in lexicon().together if several <= named.keys()]
+    return tuple(dict.fromkeys([*named.values(), *more]))
 
 
 def is_normality(name: str) -> bool:
@@ -120,8 +119,8 @@ def synonyms(name: str) -> tuple[str, ...]:
     seen = {name.lower()}
     kept = []
     for wording in found:
-        other = lexicon().find(wording)
-        if wording.lower() not in seen and (other is None or not named or other in named):
+        owner = lexicon().find(wording)
+        if wording.lower() not in seen and (owner is None or not named or owner in named):
             seen.add(wording.lower())
             kept.append(wording)
     return tuple(kept[:_MOST_SYNONYMS])

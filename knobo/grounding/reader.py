@@ -6,11 +6,10 @@ condition and person to the negation of NegEx (Chapman et al. 2001, doi:10.1006/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from knobo.grounding.phrases import Hit, PhraseTree
-from knobo.grounding.scopes import Kinship, Level, Meaning, Said, Scopes
+from knobo.grounding.scopes import Kinship, Level, Said, Scopes
 from knobo.wordings import stem
 
 _CUES = (
@@ -18,6 +17,7 @@ _CUES = (
     "negation_after",
     "not_a_negation",
     "likely",
+    "suggestive",
     "doubt_before",
     "doubt_after",
     "unexcluded_before",
@@ -32,7 +32,7 @@ _CUES = (
     "soft_breaks",
 )
 _DENIALS = frozenset({"negation_before", "negation_after"})
-_LIKELY = frozenset({"likely"})
+_LIKELY = frozenset({"likely", "suggestive"})
 _HEDGES = frozenset({"likely", "doubt_before", "unexcluded_before"})
 _NEAR = 3  # words between a cue of short reach and its finding
 _FAR = 10  # words between a finding and a cue that follows it
@@ -56,7 +56,6 @@ class SentenceReader:
     def __init__(self, findings: PhraseTree, rules: dict[str, Any], kinship: Kinship) -> None:
         self._findings = findings
         self._kinship = kinship
-        self._effects: dict[tuple[Meaning, int], dict[int, int]] = {}
         self._cues = PhraseTree(rules["fillers"], {"...": rules["gap_stops"]})
         for name in _CUES:
             for pattern in rules[name]:
@@ -75,28 +74,13 @@ class SentenceReader:
             return {}
         levels: dict[int, int] = {}
         for said in self._judge(words, mentions, self._cues_outside(words, mentions)):
-            key = (said.meaning, said.level)
-            effect = self._effects.get(key)
-            if effect is None:
-                effect = self._effects[key] = self._effect(*key)
+            effect = self._kinship.effect(said.meaning, said.level)
             if not levels:
                 levels = dict(effect)
                 continue
             for finding, level in effect.items():
                 if level > levels.get(finding, -1):
                     levels[finding] = level
-        return levels
-
-    def _effect(self, meaning: Meaning, level: int) -> dict[int, int]:
-        """Levels of all findings that a phrase speaks of, those that it implies included."""
-        levels = dict.fromkeys(meaning.hints, Level.HINTED) if level >= Level.DOUBTED else {}
-        if level >= Level.DENIED:
-            _raise(levels, self._kinship.narrower(meaning.denies), Level.DENIED)
-        _raise(levels, meaning.names, level)
-        if level >= Level.DOUBTED:
-            _raise(levels, self._kinship.broader(meaning.names), level)
-        elif level == Level.DENIED:
-            _raise(levels, self._kinship.narrower(meaning.names), level)
         return levels
 
     def _mentions(self, words: list[str]) -> list[Hit]:
@@ -115,7 +99,7 @@ class SentenceReader:
             best = hits[0]
             if len(hits) > 1:
                 hits = [hit for hit in hits if not any(d.meaning.denies and d.solid == hit.end < d.end for d in hits)]
-                # What is found outweighs what is normal: "normal to mildly enlarged", "heart is enlarged, lungs normal".
+                # What is found outweighs what is normal: "normal to mildly enlarged", "heart enlarged, lungs normal".
                 best = max(hits, key=lambda hit: (bool(hit.meaning.names or hit.meaning.ignored), hit.end))
             if best.meaning.ignored:
                 ignored_to = max(ignored_to, best.end)
@@ -223,7 +207,7 @@ class SentenceReader:
                 scopes.lower(Level.SILENT)
             elif "alternatives" in kinds:
                 scopes.listed[-1].level = min(scopes.listed[-1].level, Level.DOUBTED)
-        if kinds == _LIKELY and self._denied_just_before(words, i, scopes):
+        if "suggestive" in kinds and self._denied_just_before(words, i, scopes):
             scopes.denied, scopes.used = True, False  # "no opacity is seen to suggest pneumonia"
         self._open(end, kinds, scopes, after_comma)
         if "breaks" in kinds:
@@ -256,7 +240,7 @@ class SentenceReader:
         elif kinds & _HEDGES:
             if after_comma:
                 scopes.denied = scopes.doubted = scopes.unexcluded = False
-            if kinds != _LIKELY:  # "may represent" stays a doubt
+            if not kinds <= _LIKELY:  # "may represent" stays a doubt
                 scopes.doubt(kinds)
 
     def _pass(self, words: list[str], i: int, scopes: Scopes) -> None:
@@ -307,9 +291,3 @@ class SentenceReader:
             return True
         between = words[here:there]
         return len(between) <= 5 and not _LINKS.isdisjoint(between) and self._verbs.isdisjoint(between)
-
-
-def _raise(levels: dict[int, int], ids: Iterable[int], level: int) -> None:
-    for i in ids:
-        if level > levels.get(i, -1):
-            levels[i] = level

@@ -55,14 +55,27 @@ class Kinship:
     above: Mapping[int, Collection[int]]
     below: Mapping[int, Collection[int]]
     lasting: frozenset[int]
+    _effects: dict[tuple[Meaning, int], dict[int, int]] = field(default_factory=dict)
 
-    def broader(self, findings: Iterable[int]) -> set[int]:
-        """These findings and all that are present with one of them."""
-        return _closure(findings, self.above)
+    def effect(self, meaning: Meaning, level: int) -> dict[int, int]:
+        """Levels of all findings that a phrase speaks of at a level, those that it implies included."""
+        known = self._effects.get((meaning, level))
+        if known is None:
+            known = self._effects[meaning, level] = self._effect(meaning, level)
+        return known
 
-    def narrower(self, findings: Iterable[int]) -> set[int]:
-        """These findings and all that are absent with one of them."""
-        return _closure(findings, self.below)
+    def _effect(self, meaning: Meaning, level: int) -> dict[int, int]:
+        levels = dict.fromkeys(meaning.names, level)
+        if level >= Level.DOUBTED:
+            levels = dict.fromkeys(_closure(meaning.names, self.above), level)
+            for finding in meaning.hints:
+                levels.setdefault(finding, Level.HINTED)
+        denied = set(meaning.denies) if level >= Level.DENIED else set()
+        if level == Level.DENIED:
+            denied |= meaning.names
+        for finding in _closure(denied, self.below):
+            levels.setdefault(finding, Level.DENIED)
+        return levels
 
 
 def _closure(start: Iterable[int], onward: Mapping[int, Collection[int]]) -> set[int]:

@@ -93,6 +93,8 @@ def _join_wrapped(text: str) -> str:
     lines = _LINE.split(text)
     joined = lines[0]
     for before, line in pairwise(lines):
-        wraps = len(before) >= _WRAPPED and not before.endswith((".", ":", ";", "?", "!")) or _CANNOT_END.search(before)
+        wraps = (len(before) >= _WRAPPED and not before.endswith((".", ":", ";", "?", "!"))) or _CANNOT_END.search(
+            before
+        )
         joined += (" " if wraps and line else "\n") + line
     return joined

@@ -121,8 +121,18 @@ def test_a_hint_is_neither_a_finding_nor_a_doubt():
 
 
 REAL_NAMES = ConceptBank.from_names(
-    ["Pneumonia", "Consolidation", "Pneumonia/consolidation", "Lung Opacity", "Oedema", "Pneumothorax", "Nodule"]
-    + ["Cardiomegaly", "Pleural Other", "Support Devices"]
+    [
+        "Pneumonia",
+        "Consolidation",
+        "Pneumonia/consolidation",
+        "Lung Opacity",
+        "Oedema",
+        "Pneumothorax",
+        "Nodule",
+        "Cardiomegaly",
+        "Pleural Other",
+        "Support Devices",
+    ]
 )
 
 
@@ -134,6 +144,7 @@ REAL_NAMES = ConceptBank.from_names(
         ("No consolidation is present suspicious for pneumonia.", "pneumonia", NO),
         ("No pneumothorax is seen, findings suggest oedema.", "oedema", YES),
         ("No pneumothorax is seen and findings suggest oedema.", "oedema", YES),
+        ("Heart is not enlarged probable mild oedema", "cardiomegaly", NO),
         # A cue of the end holds for what was there before.
         ("Previous left lower lobe pneumonia has cleared.", "pneumonia", NO),
         ("Pneumothorax has not recurred.", "pneumothorax", NO),
