@@ -7,7 +7,6 @@ are data: ``concepts/findings.json`` and ``concepts/annotator.json``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal
@@ -101,8 +100,7 @@ class _Annotator:
 
     def __init__(self, concepts: Iterable[Concept]) -> None:
         rules = read_json(shipped_path("concepts", "annotator.json"), what="knobo.annotator", versions=(2,))
-        self._shorthand = dict(rules["shorthand"])
-        self._short = re.compile("|".join(map(re.escape, self._shorthand)))
+        self._shorthand = [(short, long) for short, long in rules["shorthand"]]
         self._sections = Sections(rules["skipped_headings"], rules["read_headings"])
         findings = lexicon().findings
         self._columns = {finding_id: column for column, finding_id in enumerate(findings)}
@@ -181,9 +179,8 @@ class _Annotator:
         self._read.clear()
 
     def _sentence(self, sentence: str) -> tuple[tuple[int, int], ...]:
-        if self._short.search(sentence):
-            for short, long in self._shorthand.items():
-                sentence = sentence.replace(short, long)
+        for short, long in self._shorthand:
+            sentence = sentence.replace(short, long)
         return tuple(self._reader.read([self._speller[word] for word in spelled(sentence)]).items())
 
     def answers(self, rows: Sequence[Mapping[int, int]], uncertain: Uncertain) -> np.ndarray[Any, Any]:
