@@ -1,6 +1,7 @@
 """The bottleneck learns, explains itself exactly, and comes back from disk the same."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import cross_val_score
 
+import knobo.encoders
 from knobo.bank import ConceptBank
 from knobo.classifier import ConceptBottleneckClassifier, linear_probe, load
 from knobo.errors import FileError, FormatError, InputError, InputTypeError, NotFittedError
@@ -165,6 +167,14 @@ def test_saved_and_loaded_it_predicts_and_explains_the_same(fitted, colour_encod
     again.save(tmp_path / "again")
     for name in ("bank.json", "arrays.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+
+
+def test_encoder_may_be_the_path_of_a_model_folder(six_concepts, band_images, tmp_path):
+    images, y, answers = band_images
+    folder = Path(knobo.encoders.__file__).parent / "phantom_clip"
+    clf = ConceptBottleneckClassifier(six_concepts, folder).fit(images, y, concepts=answers)
+    again = load(clf.save(tmp_path / "model"))
+    np.testing.assert_array_equal(again.predict(images[:20]), clf.predict(images[:20]))
 
 
 def test_integer_labels_stay_integers(six_concepts, colour_encoder, band_images, tmp_path):
