@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from knobo.heads.objective import Array, Penalty, log_probabilities
+from knobo.heads.objective import Array, Penalty, balance_rows, log_probabilities
 from knobo.heads.problem import Problem
 from knobo.heads.solver import Certificate, Solution
 
@@ -92,6 +92,12 @@ class GroupPenalty:
             low, high = (middle, high) if self._fits(middle * pull * self.scale) else (low, middle)
         return low
 
+    def as_slopes(self, alone: NDArray[np.intp]) -> Penalty:
+        """The penalty of concepts that are a group each: there the norm is L1."""
+        up, down, ridge = (part[:, alone] for part in (self.slopes.up, self.slopes.down, self.slopes.ridge))
+        norms = self.norms[self.codes[alone]]
+        return Penalty(up + norms, down + norms, ridge)
+
     def strongest_pull(self, pull: Array) -> float:
         """Smallest weight of √|g| norms that keeps all weights at zero against ``pull``."""
         sizes = np.bincount(self.codes)
@@ -149,11 +155,13 @@ def solve_groups(
         if moved is None:  # rounding hides what is left
             break
         U, log_p, value = moved
-    # Adding a number to a concept's weights of all classes would change the norms, so nothing is left to choose.
     W = U[:, :m].copy()
     b = U[:, -1] - W @ problem.mean if problem.intercept else np.zeros(len(U))
     gap = value - problem.lower_bound(log_p, penalty)  # type: ignore[arg-type]
-    b = b if len(b) == 1 else b - b.mean()
+    if len(W) > 1:
+        b -= b.mean()
+        alone = np.flatnonzero((np.bincount(penalty.codes) == 1)[penalty.codes])
+        W[:, alone] = balance_rows(W[:, alone], penalty.as_slopes(alone))
     return Solution(W, b, n_iter, Certificate(value, worst, max(gap, 0.0), tol, worst <= tol))
 
 
