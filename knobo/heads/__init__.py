@@ -5,6 +5,7 @@ from knobo.heads.hybrid import HybridHead
 from knobo.heads.linear import ConceptHead
 from knobo.heads.multilabel import MultiLabelConceptHead
 from knobo.heads.path import ConceptHeadCV, alpha_max
+from knobo.heads.saving import load_head, save_head
 from knobo.heads.solver import Certificate
 from knobo.heads.tanh import LocalCertificate
 
@@ -17,4 +18,6 @@ __all__ = [
     "MultiLabelConceptHead",
     "alpha_max",
     "class_weights",
+    "load_head",
+    "save_head",
 ]

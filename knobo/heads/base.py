@@ -20,7 +20,14 @@ from knobo.heads.fitting import AnyPenalty
 from knobo.heads.groups import make_group_penalty
 from knobo.heads.objective import Array, Penalty, log_probabilities, make_penalty
 from knobo.heads.problem import Problem
-from knobo.heads.settings import check_concept_groups, check_count, check_number, check_prior, check_prior_name, effective_weights
+from knobo.heads.settings import (
+    check_concept_groups,
+    check_count,
+    check_number,
+    check_prior,
+    check_prior_name,
+    effective_weights,
+)
 from knobo.heads.solver import Solution
 from knobo.heads.tanh import make_tanh_penalty
 
@@ -190,12 +197,17 @@ def head_penalty(
     head: Any, signs: Array, confidence: Array, groups: NDArray[np.intp] | None, alpha: float
 ) -> AnyPenalty:
     """The penalty that a head's parameters ask for."""
-    prior = {"tanh": "sign", None: "sign"}.get(head.prior, head.prior)
-    settings = {"l1_ratio": float(head.l1_ratio), "alpha": alpha}
-    if head.prior == "tanh":
-        net = make_penalty(signs, confidence, prior_strength=0.0, **settings)
-        return make_tanh_penalty(net, signs, confidence, head.prior_strength)
-    penalty = make_penalty(signs, confidence, prior_strength=head.prior_strength, prior=prior, **settings)
+    tanh = head.prior == "tanh"
+    penalty = make_penalty(
+        signs,
+        confidence,
+        alpha=alpha,
+        l1_ratio=head.l1_ratio,
+        prior_strength=0.0 if tanh else head.prior_strength,
+        prior=head.prior if head.prior in ("hard", "shrink") else "sign",
+    )
+    if tanh:
+        return make_tanh_penalty(penalty, signs, confidence, head.prior_strength)
     if groups is None:
         return penalty
     lasso = alpha * head.l1_ratio

@@ -74,9 +74,7 @@ def follow_path(
         yield solution
 
 
-def path_down_to(
-    problem: Problem, penalty_at: Callable[[float], AnyPenalty], alpha: float, l1_ratio: float
-) -> Array:
+def path_down_to(problem: Problem, penalty_at: Callable[[float], AnyPenalty], alpha: float, l1_ratio: float) -> Array:
     """Decreasing values from where all weights are zero to ``alpha``, evenly spaced in the logarithm."""
     top = strongest_pull(problem, penalty_at, l1_ratio) / l1_ratio
     low = max(alpha, top / _PATH_END)

@@ -165,9 +165,7 @@ def solve_groups(
     return Solution(W, b, n_iter, Certificate(value, worst, max(gap, 0.0), tol, worst <= tol))
 
 
-def _working_set(
-    penalty: GroupPenalty, U: Array, residual: Array, m: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _working_set(penalty: GroupPenalty, U: Array, residual: Array, m: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns, sorted by row, of the blocks to move: all that are in, and those that most should be."""
     inside = penalty._block_norms(U[:, :m]) > 0
     violation = np.where(inside, 0.0, penalty._block_norms(residual[:, :m]))

@@ -49,9 +49,10 @@ class ConceptHead(LinearHead):
     prior_strength : float
         λ, at least 0.
     concept_groups : array-like of shape (m,), optional
-        One label a concept, such as :meth:`knobo.ConceptBank.concept_groups` gives. Concepts of one label are in or
-        out of a class together: the L1 norm becomes Σ_k Σ_g √|g| ‖W_kg‖₂, with one block a class k and group g (Yuan
-        & Lin, *JRSS B* 68:49, 2006). Not with ``prior`` ``"shrink"`` or ``"tanh"``.
+        One label a concept, such as :meth:`knobo.ConceptBank.concept_groups` gives (inside of
+        :class:`knobo.ConceptBottleneckClassifier` write ``"bank"`` for those of its bank). Concepts of one label are
+        in or out of a class together: the L1 norm becomes Σ_k Σ_g √|g| ‖W_kg‖₂, with one block a class k and group g
+        (Yuan & Lin, *JRSS B* 68:49, 2006). Not with ``prior`` ``"shrink"`` or ``"tanh"``.
     max_concepts_per_class : int, optional
         At most so many non-zero weights in each row of ``coef_``. The path is followed from the sparsest head down
         to ``alpha``; a class that would exceed the number keeps the concepts that came in first, the others are
@@ -173,8 +174,6 @@ class ConceptHead(LinearHead):
         with one_blas_thread():
             most = self.max_concepts_per_class
             alphas = [alpha] if most is None else path_down_to(problem, self._penalty, alpha, self.l1_ratio)
-            *_, solution = follow_path(
-                problem, self._penalty, alphas, most=most, tol=self.tol, max_iter=self.max_iter
-            )
+            *_, solution = follow_path(problem, self._penalty, alphas, most=most, tol=self.tol, max_iter=self.max_iter)
         self._keep(problem, self._penalty(alpha), solution)
         return self

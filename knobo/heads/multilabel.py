@@ -214,7 +214,10 @@ class MultiLabelConceptHead(ClassifierMixin, BaseEstimator):
     def weights_frame(self) -> pd.DataFrame:
         """``coef_`` as a table: one row a label, one column a concept."""
         check_fitted(self, "coef_")
-        rows, columns = pd.Index(self.classes_[-len(self.coef_) :], name="label"), pd.Index(concept_names(self), name="concept")
+        rows, columns = (
+            pd.Index(self.classes_[-len(self.coef_) :], name="label"),
+            pd.Index(concept_names(self), name="concept"),
+        )
         return pd.DataFrame(self.coef_, index=rows, columns=columns)
 
     def _logits(self, X: ArrayLike) -> Array:

@@ -95,6 +95,11 @@ def check_concept_groups(groups: ArrayLike | None, m: int) -> NDArray[np.intp] |
     """Code 0 … G − 1 of each concept's group, shape (m,); None where there are no groups."""
     if groups is None:
         return None
+    if isinstance(groups, str):
+        raise InputError(
+            f"concept_groups={groups!r} is no list of labels; only ConceptBottleneckClassifier reads 'bank', for "
+            "which it puts in ConceptBank.concept_groups()."
+        )
     labels = np.asarray(groups)
     if labels.shape != (m,):
         raise InputError(

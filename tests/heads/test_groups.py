@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import make_activations
+from activations_data import make_activations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime

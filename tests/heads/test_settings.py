@@ -19,6 +19,7 @@ from knobo.heads.settings import check_prior, effective_weights
         ({"max_iter": 2.5}, r"max_iter must be an integer of at least 1, got 2.5"),
         ({"prior": "soft"}, r"prior must be 'sign', 'hard', 'shrink', 'tanh' or None, got 'soft'; None fits without"),
         ({"concept_groups": [0, 1]}, r"concept_groups must hold one label a concept, shape \(12,\), got shape \(2,\)"),
+        ({"concept_groups": "bank"}, r"concept_groups='bank' is no list of labels; only ConceptBottleneckClassifier"),
         ({"concept_groups": np.full(12, np.nan)}, r"concept_groups has no label for concept 0"),
         (
             {"concept_groups": range(12), "prior": "shrink"},
