@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ AnyPenalty = Penalty | GroupPenalty | TanhPenalty
 
 _PATH_END = 500.0  # a path ends at α_max / 500
 _STEPS_A_DECADE = 12
+_ON_THE_WAY = 1e-4  # KKT residual of the solutions that only decide which concepts come first
 
 
 def minimise(
@@ -34,42 +35,60 @@ def minimise(
     return solve(problem, penalty, tol=tol, max_iter=max_iter, start=start)
 
 
+def fit_at(
+    problem: Problem,
+    penalty_at: Callable[[float], AnyPenalty],
+    alpha: float,
+    *,
+    l1_ratio: float,
+    most: int | None = None,
+    tol: float = 1e-8,
+    max_iter: int = 100,
+) -> Solution:
+    """The solution at one α; with ``most``, the end of the path that :func:`follow_path` takes to it."""
+    if most is None:
+        return minimise(problem, penalty_at(alpha), tol=tol, max_iter=max_iter)
+    alphas = path_down_to(problem, penalty_at, alpha, l1_ratio)
+    *_, solution = follow_path(problem, penalty_at, alphas, most=most, tol=tol, max_iter=max_iter, rough=_ON_THE_WAY)
+    return solution
+
+
 def follow_path(
     problem: Problem,
     penalty_at: Callable[[float], AnyPenalty],
-    alphas: Iterable[float],
+    alphas: Sequence[float] | Array,
     *,
     most: int | None = None,
     tol: float = 1e-8,
     max_iter: int = 100,
+    rough: float = 0.0,
 ) -> Iterator[Solution]:
     """Solutions along decreasing α, each begun at the one before, with at most ``most`` non-zero weights a class.
 
     A class that would exceed ``most`` keeps the concepts that it had one step before, filled up with its largest new
     weights. From there on its other concepts are forbidden, and what is left is refitted, to the same certificate,
     at this α and all that follow.
+
+    With ``rough`` only the last solution matters: the others have a KKT residual of ``rough`` where that is above
+    ``tol``, and are left out once each class has its ``most`` concepts.
     """
     start: tuple[Array, Array] | None = None
     allowed = np.ones((problem.n_rows, problem.m), dtype=bool)
-    for alpha in alphas:
+    for step, alpha in enumerate(alphas):
+        last = step == len(alphas) - 1
+        if most is not None and rough and not last and (allowed.sum(axis=1) <= most).all():
+            continue
+        goal = tol if last else max(tol, rough)
         penalty = penalty_at(alpha)
-        if most is not None and isinstance(penalty, Penalty):
-            capped = penalty if allowed.all() else penalty.only(allowed)
-            solution = solve(problem, capped, tol=tol, max_iter=max_iter, start=start)
-            full = (solution.W != 0).sum(axis=1) > most
-            while full.any():
+        if most is None or not isinstance(penalty, Penalty):
+            solution = minimise(problem, penalty, tol=goal, max_iter=max_iter, start=start)
+        else:
+            solution = solve(problem, penalty.only(allowed), tol=goal, max_iter=max_iter, start=start)
+            while (full := (solution.W != 0).sum(axis=1) > most).any():
                 before = np.zeros_like(solution.W) if start is None else start[0]
                 allowed[full] = _strongest(solution.W[full], before[full], most)
-                solution = solve(
-                    problem,
-                    penalty.only(allowed),
-                    tol=tol,
-                    max_iter=max_iter,
-                    start=(np.where(allowed, solution.W, 0.0), solution.b),
-                )
-                full = (solution.W != 0).sum(axis=1) > most
-        else:
-            solution = minimise(problem, penalty, tol=tol, max_iter=max_iter, start=start)
+                begin = np.where(allowed, solution.W, 0.0), solution.b
+                solution = solve(problem, penalty.only(allowed), tol=goal, max_iter=max_iter, start=begin)
         start = solution.W, solution.b
         yield solution
 

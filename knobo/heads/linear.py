@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from knobo.heads.base import LinearHead
-from knobo.heads.fitting import follow_path, path_down_to
+from knobo.heads.fitting import fit_at
 from knobo.heads.settings import check_number
 from knobo.heads.solver import one_blas_thread
 
@@ -172,8 +172,14 @@ class ConceptHead(LinearHead):
         alpha = check_number("alpha", self.alpha, low=0.0)
         problem = self._problem(self._read(X, y, sample_weight))
         with one_blas_thread():
-            most = self.max_concepts_per_class
-            alphas = [alpha] if most is None else path_down_to(problem, self._penalty, alpha, self.l1_ratio)
-            *_, solution = follow_path(problem, self._penalty, alphas, most=most, tol=self.tol, max_iter=self.max_iter)
+            solution = fit_at(
+                problem,
+                self._penalty,
+                alpha,
+                l1_ratio=self.l1_ratio,
+                most=self.max_concepts_per_class,
+                tol=self.tol,
+                max_iter=self.max_iter,
+            )
         self._keep(problem, self._penalty(alpha), solution)
         return self

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from knobo._validation import check_fitted, knobo_errors, show
 from knobo.errors import InputError
 from knobo.heads.base import check_settings, concept_names, head_penalty
-from knobo.heads.fitting import follow_path, path_down_to
+from knobo.heads.fitting import fit_at
 from knobo.heads.labels import read_labels
 from knobo.heads.objective import Array
 from knobo.heads.problem import Problem
@@ -63,6 +63,11 @@ class MultiLabelConceptHead(ClassifierMixin, BaseEstimator):
     n_iter_ : ndarray of shape (L,)
     certificates_ : list of Certificate
         One a label.
+
+    Notes
+    -----
+    With missing labels give scikit-learn's searches a splitter, such as ``cv=KFold(5)``: it cannot tell the kind of
+    labels that have gaps, and so not whether to stratify.
 
     Examples
     --------
@@ -244,10 +249,15 @@ class MultiLabelConceptHead(ClassifierMixin, BaseEstimator):
         def penalty_at(strength: float) -> Any:
             return head_penalty(self, signs, confidence, groups, strength)
 
-        most = self.max_concepts_per_class
-        alphas = [alpha] if most is None else path_down_to(problem, penalty_at, alpha, self.l1_ratio)
-        *_, solution = follow_path(problem, penalty_at, alphas, most=most, tol=self.tol, max_iter=self.max_iter)
-        return solution
+        return fit_at(
+            problem,
+            penalty_at,
+            alpha,
+            l1_ratio=self.l1_ratio,
+            most=self.max_concepts_per_class,
+            tol=self.tol,
+            max_iter=self.max_iter,
+        )
 
     def _signs(self, n_labels: int) -> tuple[Array, Array]:
         if not self.multilabel_:
