@@ -29,7 +29,7 @@ from knobo.heads.settings import (
     effective_weights,
 )
 from knobo.heads.solver import Solution
-from knobo.heads.tanh import make_tanh_penalty
+from knobo.heads.tanh import TanhPenalty, make_tanh_penalty
 
 
 class Data(NamedTuple):
@@ -152,7 +152,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         """Store a solution, and warn if it is not what was asked for."""
         self.coef_, self.intercept_ = solution.W, solution.b
         self.n_iter_, self.certificate_ = solution.n_iter, solution.certificate
-        if penalty.value(solution.W) == 0 and problem.separated(solution.W, solution.b):
+        limit = penalty.net if isinstance(penalty, TanhPenalty) else penalty  # tanh saturates
+        if limit.value(solution.W) == 0 and problem.separated(solution.W, solution.b):
             warnings.warn(
                 "The classes are separated without error and no penalty limits the weights, so there is no finite "
                 f"optimum; these weights are where the KKT residual reached {self.certificate_.kkt_residual:.1e}. "

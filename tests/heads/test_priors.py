@@ -5,6 +5,7 @@ import pytest
 from activations_data import make_activations
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.multiclass import OneVsRestClassifier
 
 from knobo.heads import ConceptHead, ConceptHeadCV, LocalCertificate, MultiLabelConceptHead, alpha_max
@@ -176,6 +177,14 @@ def test_tanh_is_a_minimum_among_its_neighbours_and_the_same_every_time(four_cla
     for _ in range(20):
         again.coef_ = head.coef_ + 1e-3 * rng.normal(size=head.coef_.shape)
         assert tanh_objective(again, A, y, signs) > best
+
+
+def test_tanh_alone_does_not_limit_the_weights_of_separated_classes():
+    A = np.random.default_rng(0).random((30, 2)) * 0.1
+    y = np.arange(30) % 2
+    A[:, 0] += y
+    with pytest.warns(ConvergenceWarning, match="Set alpha above 0"):
+        ConceptHead(0.0, prior="tanh", prior_signs=[[1, 1]]).fit(A, y)
 
 
 def test_tanh_gives_exact_zeros_under_l1(four_classes):
