@@ -129,3 +129,23 @@ def test_intercept_can_be_left_out(four_classes):
     head = ConceptHead(0.01, concept_groups=FAMILIES, fit_intercept=False).fit(*four_classes)
     assert head.certificate_.converged
     assert not head.intercept_.any()
+
+
+def test_permuting_concepts_and_classes_permutes_weights(four_classes):
+    A, y = four_classes
+    rng = np.random.default_rng(0)
+    concepts, classes = rng.permutation(12), rng.permutation(4)
+    plain = ConceptHead(0.01, l1_ratio=0.9, concept_groups=FAMILIES).fit(A, y)
+    moved = ConceptHead(0.01, l1_ratio=0.9, concept_groups=FAMILIES[concepts]).fit(
+        A[:, concepts], np.argsort(classes)[y]
+    )
+    np.testing.assert_allclose(moved.coef_, plain.coef_[np.ix_(classes, concepts)], atol=1e-6)
+
+
+def test_repeated_samples_equal_integer_weights(four_classes):
+    A, y = four_classes
+    counts = np.random.default_rng(0).integers(0, 4, len(y))
+    head = ConceptHead(0.01, l1_ratio=0.9, concept_groups=FAMILIES)
+    weighted = head.fit(A, y, sample_weight=counts).coef_
+    repeated = head.fit(np.repeat(A, counts, axis=0), np.repeat(y, counts)).coef_
+    np.testing.assert_allclose(weighted, repeated, atol=1e-6)

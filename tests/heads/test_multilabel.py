@@ -117,6 +117,22 @@ def test_tables_give_their_names(labelled):
     np.testing.assert_array_equal(frame.to_numpy(), head.coef_)
 
 
+@pytest.mark.parametrize("dtype", ["Int64", "boolean", "Float64", "object"])
+def test_gaps_of_any_pandas_column_are_gaps(dtype, labelled):
+    A, Y = labelled
+    head = MultiLabelConceptHead().fit(A, pd.DataFrame(Y).astype(dtype))
+    np.testing.assert_array_equal(head.coef_, MultiLabelConceptHead().fit(A, Y).coef_)
+
+
+def test_permuting_labels_and_concepts_permutes_weights(labelled):
+    A, Y = labelled
+    signs = np.random.default_rng(0).integers(-1, 2, (3, 8))
+    concepts, labels = np.random.default_rng(1).permutation(8), [2, 0, 1]
+    plain = MultiLabelConceptHead(prior_signs=signs).fit(A, Y)
+    moved = MultiLabelConceptHead(prior_signs=signs[np.ix_(labels, concepts)]).fit(A[:, concepts], Y[:, labels])
+    np.testing.assert_allclose(moved.coef_, plain.coef_[np.ix_(labels, concepts)], atol=1e-7)
+
+
 def test_classes_take_the_one_against_the_rest_strategy(four_classes):
     A, y = four_classes
     labels = np.array(["a", "b", "c", "d"])[y]
