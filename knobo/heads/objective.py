@@ -258,8 +258,9 @@ def dual_bound(
     q = np.exp(log_p)
     if intercept:
         q = _match_frequencies(q, onehot, sample_weight)
-    residual = (q - onehot) * sample_weight[:, None]
-    pull = -((residual[:, 1:] if residual.shape[1] == 2 else residual).T @ A)
+    n_rows = 1 if log_p.shape[1] == 2 else log_p.shape[1]
+    residual = ((q - onehot) * sample_weight[:, None])[:, -n_rows:]
+    pull = -(residual.T @ A)
     mix = penalty.largest_mix(pull)
     q = onehot + mix * (q - onehot)
     entropy = -float(sample_weight @ xlogy(q, q).sum(axis=1))
