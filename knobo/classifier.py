@@ -147,6 +147,8 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
         if head.prior is not None and head.prior_signs is None:
             signs, confidence = self.bank_.prior_matrix(self.classes_)
             head.set_params(prior_signs=signs, prior_confidence=confidence)
+        if isinstance(head.concept_groups, str) and head.concept_groups == "bank":
+            head.set_params(concept_groups=self.bank_.concept_groups())
         fold_groups = {"groups": groups} if groups is not None and isinstance(head, ConceptHeadCV) else {}
         self.head_ = head.fit(activations, np.asarray(y), sample_weight=sample_weight, **fold_groups)
         return self

@@ -158,6 +158,15 @@ def test_the_head_may_be_chosen(six_concepts, colour_encoder, band_images):
     assert not clf.weights_.any()
 
 
+def test_groups_of_the_head_may_come_from_the_bank(six_concepts, colour_encoder, band_images, tmp_path):
+    images, y, answers = band_images
+    head = ConceptHead(prior="hard", concept_groups="bank")
+    clf = ConceptBottleneckClassifier(six_concepts, colour_encoder, head=head).fit(images, y, concepts=answers)
+    assert clf.head_.concept_groups == clf.bank_.concept_groups()
+    again = load(clf.save(tmp_path / "model"), encoder=colour_encoder)
+    assert (again.head_.concept_groups, again.head_.prior) == (clf.head_.concept_groups, "hard")
+
+
 def test_saved_and_loaded_it_predicts_and_explains_the_same(fitted, colour_encoder, band_images, tmp_path):
     images, _, _ = band_images
     again = load(fitted.save(tmp_path / "model"), encoder=colour_encoder)
