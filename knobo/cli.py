@@ -146,9 +146,8 @@ def fit(
     if len(checked):
         print_frame(checked, "Concepts: held-out quality (all columns in concepts.csv)")
     else:
-        out_console.print(
-            f"{len(quality)} concepts were read by the encoder's words; no answers check that they are seen."
-        )
+        text = f"{len(quality)} concepts were read by the encoder's words; no answers check that they are seen."
+        out_console.print(text, soft_wrap=True)
     out_console.print(f"Model: {out / 'model'}", soft_wrap=True)
 
 
