@@ -14,7 +14,7 @@ from knobo.explain._drawing import Paragraph, fit_into_slot, shorten, text_size,
 from knobo.explain._weights_plot import draw_bars, draw_heat_map
 from knobo.explain.contributions import rank
 from knobo.explain.explanation import Explanation
-from knobo.explain.style import AGAINST, FOR, QUIET, chance, plain, readable, signed
+from knobo.explain.style import AGAINST, FOR, LEFT_OUT, QUIET, chance, plain, readable, signed
 from knobo.explain.tables import concept_auroc
 from knobo.images import ImageSource, read_image
 
@@ -64,7 +64,7 @@ def plot_contributions(
     if ax is None:
         import matplotlib.pyplot as plt
 
-        n_rows = 2 + len(ranked.top) + bool(ranked.n_rest)
+        n_rows = 2 + len(ranked.top) + bool(ranked.n_rest) + bool(one.rest[0, k])
         height = 1.5 + 0.36 * n_rows + 0.55 * len(paragraphs)
         _, ax = plt.subplots(figsize=(8, height), layout="constrained")
     clash = one.agreement[k] < 0
@@ -74,6 +74,8 @@ def plot_contributions(
     ]
     if ranked.n_rest:
         steps.append(_Step(f"{ranked.n_rest} other finding{'s' * (ranked.n_rest > 1)}", ranked.rest))
+    if one.rest[0, k]:
+        steps.append(_Step(LEFT_OUT, float(one.rest[0, k])))
     size = text_size(ax, len(steps) + 2)
     _draw_waterfall(ax, float(one.base[k]), steps, size)
     _label_waterfall(ax, one, k, size)
@@ -219,7 +221,7 @@ def _choose(explanation: Explanation, case: int, class_name: Any, max_concepts: 
     one = explanation[case]
     if len(one) != 1:
         raise InputError(f"case must be one position, got {case!r}; draw the cases one by one.")
-    return one, int(one.logits[0].argmax()) if class_name is None else one.class_index(class_name)
+    return one, int((one if class_name is None else one.for_class(class_name)).explained[0])
 
 
 class _Step(NamedTuple):
