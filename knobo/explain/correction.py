@@ -134,7 +134,7 @@ def intervention_curve(
     Koh et al., *Concept Bottleneck Models*, ICML 2020, section 5 and figure 4.
     """
     T = check_truth(truth, len(why), why.bank.ids)
-    rows = _check_targets(why, y)
+    rows = check_targets(why, y)
     if n_repeats < 1:
         raise InputError(f"n_repeats is {n_repeats}; average over at least 1 random order.")
     known = ~np.isnan(T)
@@ -165,7 +165,8 @@ def _accuracies(why: Explanation, rows: NDArray[np.intp], truth: Array, order: N
     return right
 
 
-def _check_targets(why: Explanation, y: ArrayLike) -> NDArray[np.intp]:
+def check_targets(why: Explanation, y: ArrayLike) -> NDArray[np.intp]:
+    """Return the position of each case's true class, shape (n,)."""
     labels = np.asarray(y)
     if labels.shape != (len(why),) or len(why) == 0:
         raise InputError(f"y has shape {labels.shape}; pass one label for each of the {len(why)} cases, at least 1.")

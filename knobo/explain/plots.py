@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from knobo.errors import InputError
 from knobo.explain._checks import check_classes, check_weights
-from knobo.explain._drawing import Paragraph, fit_into_slot, shorten, text_size, write_below
+from knobo.explain._drawing import Paragraph, fit_into_slot, fit_label, number_room, shorten, text_size, write_below
 from knobo.explain._weights_plot import draw_bars, draw_heat_map
 from knobo.explain.contributions import rank
 from knobo.explain.explanation import Explanation
@@ -256,8 +256,8 @@ def _draw_waterfall(ax: Axes, base: float, steps: Sequence[_Step], size: float) 
             fontsize=size,
             weight="bold" if row == n + 1 else "normal",
         )
-    span = max(float(np.ptp(ends)), 0.5)
-    ax.set_xlim(ends.min() - 0.16 * span, ends.max() + 0.16 * span)  # room for the numbers at the bars' ends
+    room = number_room(ax, size) * max(float(np.ptp(ends)), 0.5)
+    ax.set_xlim(ends.min() - room, ends.max() + room)
     labels = ["average image", *(step.label for step in steps), "this image"]
     ax.set_yticks(np.arange(n + 2), labels, parse_math=False, fontsize=size)
     ax.set_ylim(n + 1.6, -0.6)
@@ -268,8 +268,9 @@ def _label_waterfall(ax: Axes, one: Explanation, k: int, size: float) -> None:
     name, probability = readable(one.classes[k]), chance(one.probabilities[0, k])
     title: dict[str, Any] = {"weight": "bold", "fontsize": 1.2 * size, "pad": 2.2 * size, "parse_math": False}
     ax.set_title(f"{name}: probability {probability}", loc="left", **title)
-    scale = "log-odds" if len(one.classes) == 2 else "logit"
-    ax.set_xlabel(f"score for {name} ({scale})", parse_math=False, fontsize=size)
+    two = len(one.classes) == 2
+    score = f"log-odds of {name} against {readable(one.classes[1 - k])}" if two else f"score for {name} (logit)"
+    ax.set_xlabel(fit_label(ax, score, size), parse_math=False, fontsize=size)
     for x, shift, side, text, colour in (
         (0, 0, "left", "◀ speaks against", AGAINST),
         (1, 0, "right", "speaks for ▶", FOR),
