@@ -11,6 +11,9 @@ of true causes among the three largest contributions to the predicted class is p
 - scorer: activations are read off the images by grounding functions that have learned the findings, the sex of the
   patient and the burnt-in marker on other images; the last two have no effect, and are in the bank.
 
+"Contrast" asks the same of the predicted class against the runner-up, where the effect of a finding is the difference
+of its log odds in the two classes, which is what its weight would be in the best classifier there can be.
+
 Then the marker is tied to two classes in the training images, and the images that bear it are explained: in how many is
 it among the three largest contributions, and which rank has its weight in the tied classes?
 """
@@ -112,6 +115,22 @@ def share(why, effects, top):
     return check_causes(why, known, max_concepts=top)["true"].mean()
 
 
+def contrast_share(why, decoys, top):
+    """The same of the predicted class against the runner-up: there the effect is the weight of Bayes' rule itself."""
+    p = np.array(list(_ODDS.values())).T
+    log_odds = pd.DataFrame(np.log(p / (1 - p)), CHEST_CLASSES, [name_id(f) for f in _ODDS])
+    log_odds = log_odds.assign(**dict.fromkeys(decoys, 0.0))[list(why.bank.ids)]
+    best = np.argsort(-why.logits, axis=1)[:, :2]
+    found = []
+    for pair in np.unique(best, axis=0):
+        first, second = why.classes[pair]
+        effect = (log_odds.loc[first] - log_odds.loc[second]).to_numpy()
+        effect = np.where(np.abs(effect) < np.log(1.25), 0, effect)
+        part = why[(best == pair).all(axis=1)].contrast(first, second)
+        found.append(check_causes(part, np.stack([-effect, effect]), max_concepts=top)["true"])
+    return pd.concat(found).mean()
+
+
 def shortcut(why, answers):
     """Share of the marked images that name the marker, among those called a tied class; ranks of its weight."""
     marked = (answers["marker"].to_numpy() == 1) & np.isin(why.predicted, TIED)
@@ -125,13 +144,16 @@ def run(n, draw, seed):
     """One row of figures for one seed."""
     truth = explain_truth(n, seed)
     effects = true_effects([i for i in truth.bank.ids if i.startswith("made-up")])
+    made_up = [i for i in effects if i.startswith("made-up")]
     row = {"seed": seed} | {f"truth, top {top}": share(truth, effects, top) for top in (1, 3)}
+    row |= {f"truth, contrast, top {top}": contrast_share(truth, made_up, top) for top in (1, 3)}
     X, _, answers = draw(100 * seed + 10)
     bank = ConceptBank.from_names(list(answers.columns))
     scorer = ConceptScorer().fit(X, answers)
     row["concept AUROC"] = scorer.quality_["auroc"].mean()
     _, why, _, row["accuracy"] = explain_pictures(draw, scorer, bank, 100 * seed + 20)
     row |= {f"scorer, top {top}": share(why, true_effects(DECOYS), top) for top in (1, 3)}
+    row |= {f"scorer, contrast, top {top}": contrast_share(why, DECOYS, top) for top in (1, 3)}
     _, why, seen, row["tied accuracy"] = explain_pictures(draw, scorer, bank, 100 * seed + 30, tied=0.95)
     row["marker named"], row["of"], ranks = shortcut(why, seen)
     return row | {f"rank in {label}": place for label, place in ranks.items()}

@@ -1,4 +1,4 @@
-"""Displays draw the right numbers, keep them, take an axes, and fit the column of a journal without a cut or overlap."""
+"""Displays draw the right numbers, keep them, take an axes, and fit the column of a journal without a cut."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,4 +1,4 @@
-"""The comparison with what is known: counts by hand, and a head on phantoms' findings that names what made the label."""
+"""The comparison with what is known: counts by hand, and a head on phantoms' findings that names their causes."""
 
 import numpy as np
 import pandas as pd
