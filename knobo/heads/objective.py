@@ -197,6 +197,7 @@ def dual_bound(
     penalty: Penalty,
     *,
     intercept: bool,
+    offset: Array | None = None,
 ) -> float:
     """Lower bound on the minimum of J, from the Fenchel dual at a feasible point made from the probabilities.
 
@@ -213,6 +214,8 @@ def dual_bound(
         As in :func:`objective`.
     intercept : bool
         Whether b is free.
+    offset : ndarray of shape (n, R), optional
+        Fixed part o of the logits; adds Σ_i s_i (q_i − y_i)·o_i to the dual.
     """
     onehot = np.zeros_like(log_p)
     onehot[np.arange(len(codes)), codes] = 1.0
@@ -225,6 +228,8 @@ def dual_bound(
     q = onehot + mix * (q - onehot)
     entropy = -float(sample_weight @ xlogy(q, q).sum(axis=1))
     curved = penalty.ridge > 0
+    if offset is not None:
+        entropy += mix * float((residual * offset).sum())
     excess = np.maximum(np.maximum(mix * pull - penalty.up, -mix * pull - penalty.down), 0.0)[curved]
     return entropy - 0.5 * float((excess**2 / penalty.ridge[curved]).sum())
 

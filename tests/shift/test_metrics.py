@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 
 from knobo.errors import InputError
 from knobo.shift import evaluate
-from knobo.shift.metrics import weighted_auroc
+from knobo._resampling import weighted_auroc
 
 
 def make_cases(n, n_classes, rng, *, signal=1.0, decimals=None):
