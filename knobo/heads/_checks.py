@@ -29,7 +29,7 @@ def check_proba(proba: ArrayLike, n: int, n_classes: int) -> Array:
     """Class probabilities of shape (n, K)."""
     p = np.asarray(proba, dtype=np.float64)
     if p.shape != (n, n_classes):
-        raise InputError(f"proba must have shape ({n}, {n_classes}), one row a sample, one column a class; got {p.shape}.")
+        raise InputError(f"proba must have shape ({n}, {n_classes}), one column a class; got {p.shape}.")
     if not np.isfinite(p).all() or p.min(initial=0.0) < 0 or not np.allclose(p.sum(axis=1), 1.0, atol=1e-3):
         raise InputError("proba must hold probabilities that add up to 1 in each row; pass what predict_proba gives.")
     return p

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from knobo.errors import InputError
 from knobo.heads._checks import check_proba, check_share, encode_labels
@@ -75,12 +75,12 @@ def abstention_threshold(
         delta = (1.0 - check_share("confidence", confidence)) / _STEPS
         tried = np.unique(np.searchsorted(n, np.linspace(0, len(sure), _STEPS + 1)[1:]))
         wrong, given = errors[tried], n[tried]
-        limit = np.where(wrong < given, beta.ppf(1 - delta, wrong + 1, np.maximum(given - wrong, 1)), 1.0)
+        limit = np.where(wrong < given, betaincinv(wrong + 1, np.maximum(given - wrong, 1), 1 - delta), 1.0)
         passing = tried[limit <= max_error]
     best = int(passing[-1]) if len(passing) else -1
     if best < 0:
         raise InputError(
-            f"No threshold has an error of at most {max_error:g}{'' if confidence is None else f' with confidence {confidence:g}'}; "
+            f"No threshold has an error of at most {max_error:g} (confidence: {confidence}); "
             f"the lowest error seen is {(errors / n).min():.3f}. Allow more errors, or add samples."
         )
     return float(thresholds[best])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import softmax
 from sklearn.base import clone
@@ -20,9 +20,10 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from knobo._validation import knobo_errors
 from knobo.errors import InputError
 from knobo.heads._checks import check_proba, encode_labels
-from knobo.heads.objective import Array
+from knobo.heads.edits import log_entry
 from knobo.heads.linear import ConceptHead
-from knobo.heads.refit import bounds_of, fit_within, plain_head, with_state
+from knobo.heads.objective import Array
+from knobo.heads.refit import as_fitted, bounds_of, fit_within, plain_head, with_state
 from knobo.heads.settings import check_count, effective_weights
 
 _WIDEST = 1e4  # temperatures are looked for between 1 / _WIDEST and _WIDEST
@@ -97,7 +98,7 @@ def calibrate_temperature(
     Parameters
     ----------
     head : fitted ConceptHead or ConceptHeadCV
-        Not changed.
+        Not changed; an earlier temperature or prevalence is taken out first.
     X : array-like of shape (n, m)
         Activations: held-out ones, or with ``cv`` those that the head was fitted to.
     y : array-like of shape (n,)
@@ -115,32 +116,23 @@ def calibrate_temperature(
     Returns
     -------
     ConceptHead
-        With ``coef_`` and ``intercept_`` divided by ``temperature_``. No class ranks otherwise than before.
+        With ``coef_`` and ``intercept_`` divided by ``temperature_``, and an entry in ``change_log_``. No class ranks
+        otherwise than before.
 
     Raises
     ------
     InputError
         As :func:`fit_temperature`, or if a class is too small for the folds.
     """
-    plain = uncalibrated(plain_head(head))
+    plain = as_fitted(plain_head(head))
     if cv is None:
         logits = plain.decision_function(X)
     else:
         logits = _held_out_logits(plain, X, y, check_count("cv", cv, low=2), groups, sample_weight, random_state)
     temperature = fit_temperature(logits, y, plain.classes_, sample_weight=sample_weight)
     scaled = {"coef_": plain.coef_ / temperature, "intercept_": plain.intercept_ / temperature}
-    return with_state(plain, **scaled, temperature_=temperature)
-
-
-def uncalibrated(head: ConceptHead) -> ConceptHead:
-    """The head as it was before its temperature; itself where it has none."""
-    temperature = getattr(head, "temperature_", None)
-    if temperature is None:
-        return head
-    scaled = {"coef_": head.coef_ * temperature, "intercept_": head.intercept_ * temperature}
-    fresh = with_state(head, **scaled)
-    del fresh.temperature_
-    return fresh
+    log = [*getattr(plain, "change_log_", []), log_entry([{"edit": "temperature", "value": temperature}])]
+    return with_state(plain, **scaled, temperature_=temperature, change_log_=log)
 
 
 def calibration_metrics(y: ArrayLike, proba: ArrayLike, classes: ArrayLike, *, n_bins: int = 15) -> pd.Series[float]:

@@ -70,8 +70,9 @@ def compare_probabilities(
     point = [_score(codes, proba, np.ones((1, len(codes))))[0] for proba in both]
     draws = [np.concatenate(parts) for parts in zip(*drawn, strict=True)] or [np.empty((0, len(METRICS)))] * 2
     columns: dict[str, Array] = {}
-    values = zip(("before", "after", "change"), (*point, point[1] - point[0]), (*draws, draws[1] - draws[0]), strict=True)
-    for name, estimate, sample in values:
+    point.append(point[1] - point[0])
+    draws.append(draws[1] - draws[0])
+    for name, estimate, sample in zip(("before", "after", "change"), point, draws, strict=True):
         low, high = percentile_interval(sample, confidence)
         columns |= {name: estimate, f"{name}_low": low, f"{name}_high": high}
     return pd.DataFrame(columns, index=pd.Index(METRICS, name="metric"))

@@ -1,4 +1,4 @@
-"""What a fitted head rests on: its weights as a table, how many concepts decide, and how far it agrees with the prior."""
+"""What a fitted head rests on: its weights as a table, how many concepts decide, how they agree with the prior."""
 
 from __future__ import annotations
 

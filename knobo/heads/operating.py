@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from knobo._resampling import percentile_interval, resample_weights
 from knobo._validation import show
@@ -119,8 +119,8 @@ def operating_points(
 def exact_interval(successes: int, n: int, confidence: float) -> tuple[float, float]:
     """Clopper-Pearson interval of a proportion."""
     tail = (1 - confidence) / 2
-    low = beta.ppf(tail, successes, n - successes + 1) if successes else 0.0
-    high = beta.ppf(1 - tail, successes + 1, n - successes) if successes < n else 1.0
+    low = betaincinv(successes, n - successes + 1, tail) if successes else 0.0
+    high = betaincinv(successes + 1, n - successes, 1 - tail) if successes < n else 1.0
     return float(low), float(high)
 
 

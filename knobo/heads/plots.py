@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,6 @@ from knobo.heads.calibration import calibration_metrics, reliability_table
 from knobo.heads.operating import exact_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from matplotlib.axes import Axes
 
 _BLUE, _VERMILION, _GREY = "#0072b2", "#d55e00", "0.6"  # Okabe-Ito: colour-blind readers can tell them apart
@@ -53,7 +52,7 @@ def plot_reliability(
     ax = _axes(ax, (5.0, 4.6))
     labels = np.asarray(classes)
     codes = encode_labels(y, labels)
-    named = probabilities if hasattr(probabilities, "items") else {"": probabilities}
+    named: dict[str, Any] = dict(probabilities) if isinstance(probabilities, Mapping) else {"": probabilities}
     if not 1 <= len(named) <= len(_COLOURS):
         raise InputError(f"plot_reliability draws one to {len(_COLOURS)} sets of probabilities, got {len(named)}.")
     ax.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--", label="perfect")
@@ -95,8 +94,10 @@ def plot_coverage(
     """
     ax = _axes(ax, (5.6, 4.0))
     curve = coverage_curve(y, proba, classes)
-    ends = np.array([exact_interval(round(r.accuracy * r.n), int(r.n), 0.95) for r in curve.itertuples()]).T
-    ax.fill_between(curve["coverage"], *ends, color=_BLUE, alpha=0.15, linewidth=0, label="95 % interval, point by point")
+    n, right = curve["n"].to_numpy(), (curve["accuracy"] * curve["n"]).round().to_numpy().astype(int)
+    low, high = np.array([exact_interval(*pair, 0.95) for pair in zip(right, n, strict=True)]).T
+    label = "95 % interval, point by point"
+    ax.fill_between(curve["coverage"], low, high, color=_BLUE, alpha=0.15, linewidth=0, label=label)
     ax.plot(curve["coverage"], curve["accuracy"], color=_BLUE, label="accuracy")
     if threshold is not None:
         given = curve[curve["threshold"] >= threshold]
@@ -136,7 +137,7 @@ def plot_stability(
     if class_name is None and len(known) == 1:
         class_name = known[0]
     if class_name not in known:
-        raise InputError(f"The table has no class {class_name!r}; give class_name, one of {', '.join(map(repr, known))}.")
+        raise InputError(f"The table has no class {class_name!r}; give class_name, one of {known}.")
     rows = table[table["class"] == class_name].head(max_concepts)
     ax = _axes(ax, (6.4, 1.2 + 0.3 * len(rows)))
     typical = np.where(rows["weight"] != 0, rows["weight"], rows["low"] + rows["high"])

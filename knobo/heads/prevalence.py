@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from knobo.errors import InputError
 from knobo.heads._checks import check_distribution, check_proba
+from knobo.heads.edits import log_entry
 from knobo.heads.linear import ConceptHead
 from knobo.heads.objective import Array
 from knobo.heads.refit import plain_head, with_state
@@ -101,10 +102,17 @@ def with_prevalence(head: Any, *, source: Shares, target: Shares) -> ConceptHead
     Returns
     -------
     ConceptHead
-        With the intercepts moved, and ``prevalence_``, the target's shares in the order of ``classes_``.
+        With the intercepts moved, ``prevalence_``, the target's shares in the order of ``classes_``, and an entry in
+        ``change_log_``. Calibrate first: a temperature that is fitted later takes the shift out.
     """
     plain = plain_head(head)
     shares = check_distribution("target", target, plain.classes_)
     shift = np.log(shares / check_distribution("source", source, plain.classes_))
     step = shift[1:] - shift[:1] if len(plain.coef_) == 1 else shift - shift.mean()
-    return with_state(plain, intercept_=plain.intercept_ + step, prevalence_=shares)
+    record = {"edit": "prevalence", "value": dict(zip(map(str, plain.classes_), shares.tolist(), strict=True))}
+    log = [*getattr(plain, "change_log_", []), log_entry([record])]
+    moved = {
+        "intercept_": plain.intercept_ + step,
+        "prevalence_shift_": step + getattr(plain, "prevalence_shift_", 0.0),
+    }
+    return with_state(plain, **moved, prevalence_=shares, change_log_=log)

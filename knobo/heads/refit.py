@@ -60,6 +60,15 @@ def fitted_state(head: ConceptHead) -> Mapping[str, Any]:
     return {name: value for name, value in vars(head).items() if name.endswith("_") and not name.startswith("_")}
 
 
+def as_fitted(head: ConceptHead) -> ConceptHead:
+    """The head without the temperature and the prevalence that it was given after its fit."""
+    temperature, shift = getattr(head, "temperature_", 1.0), getattr(head, "prevalence_shift_", 0.0)
+    fresh = with_state(head, coef_=head.coef_ * temperature, intercept_=(head.intercept_ - shift) * temperature)
+    for name in {"temperature_", "prevalence_", "prevalence_shift_"} & set(vars(fresh)):
+        delattr(fresh, name)
+    return fresh
+
+
 def fit_within(
     head: ConceptHead, X: ArrayLike, y: ArrayLike, bounds: Array, sample_weight: ArrayLike | None, start: Start
 ) -> ConceptHead:
@@ -67,9 +76,7 @@ def fit_within(
     data = head._read(X, y, sample_weight)
     problem, penalty, fixed = bounded_problem(head, data, bounds)
     with one_blas_thread():
-        solution = solve(
-            problem, penalty, tol=head.tol, max_iter=head.max_iter, start=_inside(start, bounds, fixed)
-        )
+        solution = solve(problem, penalty, tol=head.tol, max_iter=head.max_iter, start=_inside(start, bounds, fixed))
     head._keep(problem, penalty, solution)
     head.coef_ = head.coef_ + fixed
     return head

@@ -16,7 +16,7 @@ from knobo.heads._checks import check_share, column_names, encode_groups, row_cl
 from knobo.heads.base import Data
 from knobo.heads.linear import ConceptHead
 from knobo.heads.objective import Array
-from knobo.heads.refit import bounds_of, plain_head, solve_within
+from knobo.heads.refit import as_fitted, bounds_of, plain_head, solve_within
 from knobo.heads.settings import check_count
 from knobo.heads.solver import one_blas_thread
 
@@ -113,7 +113,8 @@ def bootstrap_head(
     """Refit a head to resamples of its data, each begun at the head's weights.
 
     Settings stay as they are: the ``alpha`` of a :class:`ConceptHeadCV` is the one that it chose, and bounds that the
-    head was edited to keep are kept. A temperature is taken out of the weights first.
+    head was edited to keep are kept. A temperature or prevalence that was given
+    to it later is taken out first.
 
     Parameters
     ----------
@@ -135,10 +136,8 @@ def bootstrap_head(
     InputError
         If most resamples lack a class.
     """
-    from knobo.heads.calibration import uncalibrated
-
     check_count("n_bootstrap", n_bootstrap, low=2)
-    plain = uncalibrated(plain_head(head))
+    plain = as_fitted(plain_head(head))
     worker = clone(plain)
     data = worker._read(X, y, sample_weight)
     if not np.array_equal(worker.classes_, plain.classes_) or data.A.shape[1] != plain.n_features_in_:
@@ -153,7 +152,9 @@ def bootstrap_head(
             if np.bincount(data.codes, weights, len(plain.classes_)).min() <= 0:
                 redrawn += 1
                 if redrawn > 10 * n_bootstrap:
-                    raise InputError("Nearly all resamples lack a class; there are too few samples (or patients) of it.")
+                    raise InputError(
+                        "Nearly all resamples lack a class; there are too few samples (or patients) of it."
+                    )
                 continue
             resample = Data(data.A, data.codes, weights)
             found.append(solve_within(worker, resample, bounds, start, max(_TOL, plain.tol)))

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from knobo._resampling import weighted_auroc
 from knobo.errors import InputError
 from knobo.shift import evaluate
-from knobo._resampling import weighted_auroc
 
 
 def make_cases(n, n_classes, rng, *, signal=1.0, decimals=None):
