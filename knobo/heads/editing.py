@@ -295,7 +295,7 @@ def _entry(
             codes = range(len(plan.classes)) if chosen is None else [plan.class_code(chosen)]
             labels = [str(plan.classes[k]) for k in codes]
             column = plan.finder.find(concept)
-            if concept in first.names:
+            if isinstance(concept, int | np.integer) or concept in first.names:
                 own = first.find(concept)
                 record["before"] = dict(zip(labels, (float(old[k, own]) for k in codes), strict=True))
             record["after"] = dict(zip(labels, (float(new[k, column]) for k in codes), strict=True))

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from knobo._validation import check_fitted
-from knobo.errors import InputTypeError
+from knobo.errors import InputError, InputTypeError
 from knobo.heads.base import Data
 from knobo.heads.linear import ConceptHead
 from knobo.heads.objective import Array, Penalty
@@ -39,12 +39,10 @@ def bounds_of(head: ConceptHead) -> Array:
 
 def plain_head(head: Any) -> ConceptHead:
     """The fitted :class:`ConceptHead` of a head; of :class:`ConceptHeadCV` the one with the chosen ``alpha``."""
-    check_fitted(head, "coef_")
-    if isinstance(head, ConceptHeadCV):
-        return head.to_head()
-    if not isinstance(head, ConceptHead):
+    if not isinstance(head, ConceptHead | ConceptHeadCV):
         raise InputTypeError(f"This needs a fitted ConceptHead or ConceptHeadCV, got {type(head).__name__}.")
-    return head
+    check_fitted(head, "coef_")
+    return head.to_head() if isinstance(head, ConceptHeadCV) else head
 
 
 def with_state(head: ConceptHead, **changes: Any) -> ConceptHead:
@@ -74,12 +72,25 @@ def fit_within(
 ) -> ConceptHead:
     """Fit ``head`` (which is changed) within ``bounds``, beginning at ``start``."""
     data = head._read(X, y, sample_weight)
+    if not is_separable(head):
+        if np.isfinite(bounds).any():
+            raise InputError(
+                "Weights can be bounded where the penalty acts on each by itself: with prior 'sign', 'hard', 'shrink' "
+                "or None, without concept_groups and max_concepts_per_class. Fit such a head to edit it."
+            )
+        return head.fit(X, y, sample_weight=sample_weight)
     problem, penalty, fixed = bounded_problem(head, data, bounds)
     with one_blas_thread():
         solution = solve(problem, penalty, tol=head.tol, max_iter=head.max_iter, start=_inside(start, bounds, fixed))
     head._keep(problem, penalty, solution)
     head.coef_ = head.coef_ + fixed
     return head
+
+
+def is_separable(head: ConceptHead) -> bool:
+    """True where the penalty is a sum over single weights; ``head`` has read data."""
+    limited = getattr(head, "max_concepts_per_class", None) is not None
+    return not limited and isinstance(head._penalty(float(head.alpha)), Penalty)
 
 
 def solve_within(head: ConceptHead, data: Data, bounds: Array, start: Start, tol: float) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ from knobo.heads._checks import check_share, column_names, encode_groups, row_cl
 from knobo.heads.base import Data
 from knobo.heads.linear import ConceptHead
 from knobo.heads.objective import Array
-from knobo.heads.refit import as_fitted, bounds_of, plain_head, solve_within
+from knobo.heads.refit import as_fitted, bounds_of, is_separable, plain_head, solve_within
 from knobo.heads.settings import check_count
 from knobo.heads.solver import one_blas_thread
 
@@ -140,6 +140,9 @@ def bootstrap_head(
     plain = as_fitted(plain_head(head))
     worker = clone(plain)
     data = worker._read(X, y, sample_weight)
+    labels, warm = np.asarray(y), is_separable(worker)
+    if not warm:
+        worker.set_params(class_weight=None)  # the weights of the classes are in those of the samples already
     if not np.array_equal(worker.classes_, plain.classes_) or data.A.shape[1] != plain.n_features_in_:
         raise InputError("X and y do not have the classes and concepts that the head was fitted to.")
     patients = encode_groups(groups, len(data.codes))
@@ -157,6 +160,10 @@ def bootstrap_head(
                     )
                 continue
             resample = Data(data.A, data.codes, weights)
-            found.append(solve_within(worker, resample, bounds, start, max(_TOL, plain.tol)))
+            if warm:
+                found.append(solve_within(worker, resample, bounds, start, max(_TOL, plain.tol)))
+            else:  # a penalty that only ``fit`` knows how to follow
+                worker.fit(data.A, labels, sample_weight=weights)
+                found.append((worker.coef_, worker.intercept_))
     coef, intercept = (np.stack(part) for part in zip(*found, strict=True))
     return HeadBootstrap(plain, coef, intercept, data.A.std(axis=0), redrawn)
