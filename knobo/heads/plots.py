@@ -131,7 +131,8 @@ def plot_stability(
     Returns
     -------
     matplotlib Axes
-        Blue bars speak for the class, orange ones against it; hatched concepts have no weight in the head itself.
+        Blue bars speak for the class in most resamples that select them, orange ones against it;
+        hatched concepts have no weight in the head itself.
     """
     known = list(table["class"].unique())
     if class_name is None and len(known) == 1:
@@ -140,8 +141,7 @@ def plot_stability(
         raise InputError(f"The table has no class {class_name!r}; give class_name, one of {known}.")
     rows = table[table["class"] == class_name].head(max_concepts)
     ax = _axes(ax, (6.4, 1.2 + 0.3 * len(rows)))
-    typical = np.where(rows["weight"] != 0, rows["weight"], rows["low"] + rows["high"])
-    colours = np.where(typical >= 0, _BLUE, _VERMILION)
+    colours = np.where(rows["sign"] > 0, _BLUE, _VERMILION)
     bars = ax.barh(np.arange(len(rows)), rows["frequency"], color=list(colours), height=0.7)
     for bar, weight in zip(bars, rows["weight"], strict=True):
         if weight == 0:

@@ -53,17 +53,19 @@ class HeadBootstrap:
         -------
         DataFrame, one row a class and concept that some refit gives a weight, most often selected first
             ``class``, ``concept``, ``weight`` of the head, ``frequency`` (share of refits where the weight is not
-            zero), ``same_sign`` (share of those that have the more frequent sign), ``low`` and ``high`` of the
-            weight.
+            zero), ``sign`` (the more frequent one among those), ``same_sign`` (the share of those that has it),
+            ``low`` and ``high`` of the weight.
         """
         check_share("confidence", confidence)
         used = self.coef != 0
         row, column = np.nonzero(used.any(axis=0) | (self.head.coef_ != 0))
         positive, selected = (self.coef > 0).sum(axis=0)[row, column], used.sum(axis=0)[row, column]
         commoner = np.maximum(positive, selected - positive) / np.maximum(selected, 1)
+        sign = np.where(2 * positive >= selected, 1, -1)
         frame = self._frame(row, column, confidence)
         frame.insert(3, "frequency", selected / len(self.coef))
-        frame.insert(4, "same_sign", np.where(selected > 0, commoner, np.nan))
+        frame.insert(4, "sign", np.where(selected > 0, sign, np.sign(frame["weight"]).astype(int)))
+        frame.insert(5, "same_sign", np.where(selected > 0, commoner, np.nan))
         order = ["frequency", "weight"]
         return frame.sort_values(order, key=np.abs, ascending=False, kind="stable", ignore_index=True)
 
