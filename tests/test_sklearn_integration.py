@@ -14,21 +14,23 @@ from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, StratifiedKFold, cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import knobo
+from knobo.bank import ConceptBank
 from knobo.encoders import ImageEncoder
-from knobo.grounding import ConceptScorer
+from knobo.grounding import ConceptScorer, ZeroShotScorer
 from knobo.heads import ConceptHead, ConceptHeadCV
 
 CHECKED = {  # every check of check_estimator, in
     "ConceptHead": "tests/heads/test_estimator_checks.py",
     "ConceptHeadCV": "tests/heads/test_estimator_checks.py",
     "ConceptScorer": "tests/grounding/test_scorer_checks.py",
+    "ZeroShotScorer": "this file",
 }
 NOT_NUMERIC = {  # check_estimator hands over arrays of random numbers, which these do not take
     "ImageEncoder": "takes images",
     "ConceptBottleneckClassifier": "takes images, and an expert's answers or reports beside the labels",
-    "ZeroShotScorer": "takes embeddings of the width that its text encoder has",
 }
 
 
@@ -62,6 +64,38 @@ def public_estimators():
 def test_every_estimator_is_checked_or_takes_no_numbers():
     bases = {"LinearHead", "LinearScorer"}  # without parameters of their own
     assert public_estimators() - bases == set(CHECKED) | set(NOT_NUMERIC)
+
+
+class Words:
+    """Each text becomes a direction of its own, in as many dimensions as wanted."""
+
+    spec = "words"
+
+    def __init__(self, width=4):
+        self.width = width
+
+    def encode_images(self, images, *, progress=False):
+        raise NotImplementedError
+
+    def encode_texts(self, texts):
+        rows = [np.random.default_rng(sum(map(ord, text))).normal(size=self.width) for text in texts]
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+class AnyWidth(ZeroShotScorer):
+    """The checks hand over embeddings of any width, and targets that are no answers."""
+
+    def _text_encoder(self):
+        return Words(self.n_features_in_)
+
+    def fit(self, X, y=None):
+        return super().fit(X)
+
+
+@parametrize_with_checks([AnyWidth(ConceptBank.from_names(["nodule", "mass"]), Words())])
+def test_zero_shot_scorer_passes_every_check(estimator, check, monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")  # else the check of array API input is skipped
+    check(estimator)
 
 
 def test_grid_search_finds_the_alpha_that_scores_best(data):
