@@ -56,15 +56,15 @@ def check_share(name: str, value: float) -> float:
 
 
 def encode_groups(groups: ArrayLike | None, n: int) -> NDArray[np.intp] | None:
-    """Number the patients 0, 1, …; at least two of them."""
+    """Number the groups 0, 1, …; at least two of them."""
     if groups is None:
         return None
     column = np.asarray(groups)
     if column.shape != (n,):
-        raise InputError(f"There are {n} samples but groups has shape {column.shape}; pass one patient a sample.")
+        raise InputError(f"There are {n} samples but groups has shape {column.shape}; pass one group a sample.")
     names, codes = np.unique(column, return_inverse=True)
     if len(names) < 2:
-        raise InputError(f"groups hold {show(names[0])} only; at least two patients are needed.")
+        raise InputError(f"groups hold {show(names[0])} only; at least two groups are needed.")
     return codes
 
 

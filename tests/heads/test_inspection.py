@@ -153,7 +153,7 @@ def test_other_data_than_the_heads_are_refused(two_classes):
     head = ConceptHead(0.01).fit(A, y)
     with pytest.raises(InputError, match="classes and concepts that the head was fitted to"):
         bootstrap_head(head, A[:, :5], y)
-    with pytest.raises(InputError, match="at least two patients"):
+    with pytest.raises(InputError, match="at least two groups"):
         bootstrap_head(head, A, y, groups=np.zeros(len(y)))
 
 
