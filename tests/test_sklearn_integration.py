@@ -74,6 +74,9 @@ class Words:
     def __init__(self, width=4):
         self.width = width
 
+    def __repr__(self):
+        return "Words()"
+
     def encode_images(self, images, *, progress=False):
         raise NotImplementedError
 
