@@ -151,11 +151,15 @@ def test_the_report_shows_the_changes_and_the_conflicts(fitted, band_images, tmp
     assert "nodule: renamed to lung nodule" in page
     assert "logits divided by" in page
     assert "Where the data and the literature disagree" in page
+    temperature = changed.head_.temperature_
+    assert (
+        f"−{0.5 / temperature:.2f} to −{0.5 / temperature:.2f}" in page
+    )  # a pinned weight, on the scale that is shown
     assert "100%" in page.split('id="h-conflicts"')[1].split("</table>")[0]
     plain = write_report(fitted, images[:12], y[:12], tmp_path / "p.html").read_text()
     assert "Changes made by reviewers" not in plain
     with pytest.raises(InputError, match="conflicts lacks"):
-        write_report(changed, images[:12], y[:12], tmp_path / "q.html", conflicts=conflicts[["weight"]])
+        write_report(changed, images[:12], y[:12], tmp_path / "q.html", conflicts=conflicts[["concept"]])
 
 
 def test_the_command_line_applies_edits_to_a_saved_model(six_concepts, band_images, tmp_path):

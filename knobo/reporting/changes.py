@@ -49,7 +49,7 @@ def change_views(clf: Any) -> list[dict[str, Any]]:
 def conflict_rows(why: Explanation, conflicts: pd.DataFrame | None) -> list[dict[str, str]]:
     """Weights whose sign contradicts the literature, largest first; with intervals where ``conflicts`` has them."""
     if conflicts is not None:
-        missing = {"class", "concept", "low", "high", "frequency"} - set(conflicts)
+        missing = {"class", "concept", "weight", "low", "high", "frequency"} - set(conflicts)
         if missing:
             raise InputError(f"conflicts lacks {', '.join(sorted(missing))}; pass bootstrap_head(...).conflicts().")
     rows = []
@@ -59,15 +59,19 @@ def conflict_rows(why: Explanation, conflicts: pd.DataFrame | None) -> list[dict
     found = [(k, j) for k in classes for j in np.flatnonzero(why.weights[k] * signs[k] < 0)]
     for k, j in sorted(found, key=lambda at: -abs(why.weights[at])):
         concept = why.bank.concepts[j]
+        weight = float(why.weights[k, j])
         drawn = _drawn(conflicts, why.classes[k], concept.id, int(j))
+        scale = 1.0 if drawn is None else weight / drawn["weight"]  # refits know no temperature
         rows.append(
             {
                 "finding": concept.name,
                 "class": readable(why.classes[k]),
                 "literature": _FOR[int(signs[k, j])],
                 "confidence": plain(float(confidence[k, j])),
-                "weight": signed(float(why.weights[k, j])),
-                "interval": "" if drawn is None else f"{signed(drawn['low'])} to {signed(drawn['high'])}",
+                "weight": signed(weight),
+                "interval": ""
+                if drawn is None
+                else f"{signed(scale * drawn['low'])} to {signed(scale * drawn['high'])}",
                 "frequency": "" if drawn is None else f"{drawn['frequency']:.0%}",
             }
         )
@@ -87,7 +91,7 @@ def _change(record: dict[str, Any], names: dict[str, str]) -> Change:
     finding = names.get(str(record.get("concept")), str(record.get("concept")))
     where = "all classes" if label is None else readable(label)
     what = {
-        "veto": lambda: f"{finding}: not used for {where}",
+        "veto": lambda: f"{finding}: not used for {'any class' if label is None else where}",
         "force_sign": lambda: f"{finding}: may only speak {_FOR[record['sign']]} {where}",
         "pin": lambda: f"{finding}: weight for {where} fixed at {signed(float(record['value']))}",
         "release": lambda: f"{finding}: free again for {where}",
