@@ -38,7 +38,7 @@ def apply(
     wanted = read_edits(edits)
     data = read_manifest(manifest, image=image, label=label, group=group)
     clf = load(model)
-    encoder = load_encoder(clf.encoder) if isinstance(clf.encoder, str) else clf.encoder
+    encoder = load_encoder(clf.encoder) if isinstance(clf.encoder, str | Path) else clf.encoder
     embeddings = embed(encoder, data.paths, progress=interactive()).rows
     edited = clf.edit(wanted, embeddings, np.asarray(data.labels), groups=data.groups)
     if wanted:
