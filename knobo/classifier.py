@@ -19,9 +19,12 @@ from knobo._validation import check_fitted, check_labels
 from knobo.bank import ConceptBank
 from knobo.encoders import EmbeddingStore, Encoder, embed, load_encoder
 from knobo.errors import FormatError, InputError, InputTypeError
-from knobo.explain import Explanation
+from knobo.explain import ConceptMaps, Explanation, concept_maps, keep_region
+from knobo.explain._saliency_region import Outside
+from knobo.explain.saliency import Method
 from knobo.grounding import ConceptScorer, as_bank, concept_answers
 from knobo.heads import ConceptHead, ConceptHeadCV
+from knobo.images import ImageSource
 from knobo.storage import atomic_path, read_arrays, read_json, write_arrays, write_json
 
 _FORMAT = "knobo.model"
@@ -183,6 +186,69 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
             quality=self.concept_quality_,
         )
 
+    def saliency(
+        self,
+        images: Sequence[ImageSource],
+        concepts: Sequence[str] | None = None,
+        *,
+        method: Method = "auto",
+        **options: Any,
+    ) -> ConceptMaps:
+        """Show where in images concepts are seen.
+
+        Parameters
+        ----------
+        images : sequence of n paths, PIL images or arrays
+        concepts : sequence of str, optional
+            Ids of kept concepts; all of them by default.
+        method : {"auto", "integrated", "gradcam", "occlusion", "rise"}
+        **options
+            As in :func:`knobo.explain.concept_maps`.
+
+        Returns
+        -------
+        ConceptMaps
+
+        Raises
+        ------
+        InputError
+            If a concept is not among the kept ones, or as in :func:`knobo.explain.concept_maps`.
+        """
+        check_fitted(self, "head_")
+        kept = list(self.bank_.ids)
+        chosen = kept if concepts is None else [concepts] if isinstance(concepts, str) else list(concepts)
+        unknown = [name for name in chosen if name not in kept]
+        if unknown:
+            raise InputError(f"The classifier has no concept {unknown[0]!r}; it has {', '.join(kept)}.")
+        coef = self.scorer_.coef_[[kept.index(name) for name in chosen]]
+        return concept_maps(self._encoder(), images, coef, chosen, method=method, **options)
+
+    def region_concepts(
+        self, images: Sequence[ImageSource], regions: Sequence[ArrayLike], *, outside: Outside = "mean"
+    ) -> pd.DataFrame:
+        """Concept activations of one region of each image, as if there were nothing else in it.
+
+        Parameters
+        ----------
+        images : sequence of n paths, PIL images or arrays
+        regions : sequence of n masks or boxes
+            As in :func:`knobo.explain.keep_region`.
+        outside : {"mean", "blur"}
+
+        Returns
+        -------
+        DataFrame of shape (n, m)
+            As from :meth:`concepts`.
+
+        Raises
+        ------
+        InputError
+            If there is not one region an image, or a region does not fit its image.
+        """
+        if len(images) != len(regions):
+            raise InputError(f"There are {len(images)} images but {len(regions)} regions; pass one an image.")
+        return self.concepts([keep_region(*pair, outside=outside) for pair in zip(images, regions, strict=True)])
+
     @property
     def weights_(self) -> NDArray[np.float64]:
         """Weight of each concept in each class's logit, shape (K, m); for two classes the rows mirror each other."""
@@ -245,9 +311,12 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
             return np.asarray(X)
         if isinstance(X, str | Path):
             raise InputTypeError(f"X must be a sequence of images, got the single path {str(X)!r}; put it in a list.")
+        return embed(self._encoder(), X, store=self.store, progress=self.progress).rows
+
+    def _encoder(self) -> Encoder:
         if self.encoder_ is None:
             self.encoder_ = load_encoder(self.encoder) if isinstance(self.encoder, str | Path) else self.encoder
-        return embed(self.encoder_, X, store=self.store, progress=self.progress).rows
+        return self.encoder_
 
     def _fit_scorer(
         self,
