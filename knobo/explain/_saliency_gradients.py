@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from knobo.errors import InputError
 from knobo.explain._saliency_layers import Layer, choose_layer
 from knobo.explain._saliency_view import View, place_on_image, view_of
 
@@ -101,6 +102,15 @@ class GradientMaps:
             found = _first(method.attribute(inputs, target=targets.to(pixels.device))).detach()
             maps.append(layer.to_map(found).clamp(min=0))
         return torch.cat(maps)
+
+
+def is_convolutional(encoder: DifferentiableEncoder, image: NDArray[np.uint8]) -> bool:
+    """Whether the model keeps places in maps of channels up to its end, and takes pixels alone."""
+    try:
+        pixels = encoder.pixels([encoder.prepare(Image.fromarray(image))])
+        return not choose_layer(encoder.differentiable(), pixels, last=True).tokens
+    except InputError:
+        return False
 
 
 def _blurred(pixels: torch.Tensor) -> torch.Tensor:

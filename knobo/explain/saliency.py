@@ -120,7 +120,7 @@ def concept_maps(
           patch tokens before its last block, positive part.
         - ``"occlusion"``: how much the log-odds fall when a window is blurred [3]_. For any encoder.
         - ``"rise"``: mean log-odds over random masks that show a place [4]_. For any encoder; the noisiest.
-        - ``"auto"``: integrated gradients where the encoder has gradients, else occlusion.
+        - ``"auto"``: integrated gradients of a convolutional network, occlusion of all else.
     layer : str, optional
         Name of the module that maps by gradients are read from, instead of the one that is found.
     steps : int
@@ -169,7 +169,7 @@ def concept_maps(
     _check_least(steps=(steps, 2), n_masks=(n_masks, 2), batch_size=(batch_size, 1), max_size=(max_size, 8))
     if not windows or not all(0 < share <= 1 for share in windows):
         raise InputError(f"windows must be shares of the image's side, above 0 and at most 1, got {tuple(windows)}.")
-    chosen = _choose(encoder, method)
+    chosen = _choose(encoder, method, images[0])
     maker: Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.float32]]
     if chosen in ("integrated", "gradcam"):
         from knobo.explain._saliency_gradients import GradientMaps
@@ -184,6 +184,8 @@ def concept_maps(
         )
     else:
         maker = _covering(encoder, W, chosen, tuple(windows), n_masks, batch_size, random_state)
+    if (width := encoder.encode_images(images[:1]).shape[1]) != W.shape[1]:
+        raise InputError(f"coef has {W.shape[1]} columns, but an embedding of {encoder.spec} has {width} values.")
     maps = []
     for source in tqdm(images, desc="concept maps", unit="image", disable=not progress):
         image = read_image(source)
@@ -217,15 +219,17 @@ def _covering(
     return maps_of
 
 
-def _choose(encoder: Any, method: str) -> str:
+def _choose(encoder: Any, method: str, image: ImageSource) -> str:
     if method not in get_args(Method):
         raise InputError(f"Unknown method {method!r}; use one of {', '.join(get_args(Method))}.")
     has_gradients = hasattr(encoder, "differentiable")
-    if method == "auto":
-        method = "integrated" if has_gradients else "occlusion"
     if method in ("integrated", "gradcam") and not has_gradients:
         raise InputError(f"{encoder.spec} has no gradients; use method='occlusion' or 'rise'.")
-    return method
+    if method != "auto":
+        return method
+    from knobo.explain._saliency_gradients import is_convolutional
+
+    return "integrated" if has_gradients and is_convolutional(encoder, read_image(image)) else "occlusion"
 
 
 def _check_rows(coef: ArrayLike, concepts: Sequence[str]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
