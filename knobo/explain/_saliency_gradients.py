@@ -78,7 +78,7 @@ class GradientMaps:
         at_once = max(1, self._batch_size // self._steps)
         smooth = _blurred(pixels)
         maps = []
-        for targets in torch.arange(len(self._coef)).split(at_once):
+        for targets in self._targets(at_once):
             found = integrated.attribute(
                 pixels.expand(len(targets), -1, -1, -1),
                 baselines=smooth.expand(len(targets), -1, -1, -1),
@@ -90,13 +90,17 @@ class GradientMaps:
             maps.append(layer.to_map(_first(found).detach()))
         return torch.cat(maps)
 
+    def _targets(self, at_once: int) -> list[torch.Tensor]:
+        n = len(self._coef)
+        return [torch.arange(start, min(start + at_once, n)) for start in range(0, n, at_once)]
+
     def _gradcam_of(self, pixels: torch.Tensor) -> torch.Tensor:
         layer = self._layer
         assert layer is not None
         gradcam = _captum().LayerGradCam(self._logits, layer.module)
         activation = _captum().LayerGradientXActivation(self._logits, layer.module)
         maps = []
-        for targets in torch.arange(len(self._coef)).split(self._batch_size):
+        for targets in self._targets(self._batch_size):
             inputs = pixels.expand(len(targets), -1, -1, -1).clone().requires_grad_()
             method = activation if layer.tokens else gradcam
             found = _first(method.attribute(inputs, target=targets.to(pixels.device))).detach()

@@ -40,7 +40,7 @@ def occlusion_maps(
 
     occlusion = import_module("captum.attr").Occlusion(forward)
     pixels, cover = (_to_tensor(torch, array) for array in (image, background(image)))
-    total: NDArray[np.float32] = np.float32(0)  # type: ignore[assignment]
+    total: NDArray[np.float32] = np.zeros((), np.float32)
     for share in windows:
         side = max(2, round(share * min(image.shape[:2])))
         found = occlusion.attribute(
@@ -63,7 +63,7 @@ def rise_maps(
     cover = background(image).astype(np.float32)
     total: NDArray[np.float32] | None = None
     shown = np.zeros((height, width), np.float32)
-    scores: NDArray[np.float64] = np.float64(0)  # type: ignore[assignment]
+    scores: NDArray[np.float64] = np.zeros(())
     for start in range(0, n_masks, batch_size):
         masks = np.stack([_soft_mask(height, width, rng) for _ in range(min(batch_size, n_masks - start))])
         mixed = cover + masks[..., None] * (image - cover)

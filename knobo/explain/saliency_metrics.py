@@ -64,9 +64,9 @@ def deletion_insertion(
     """
     height, width = image.shape[:2]
     values = np.asarray(Image.fromarray(np.asarray(found, np.float32)).resize((width, height)))
-    rank = np.empty(values.size)
-    rank[np.argsort(-values, axis=None, kind="stable")] = (np.arange(values.size) + 0.5) / values.size
-    rank = rank.reshape(height, width, 1)
+    ranks = np.empty(values.size)
+    ranks[np.argsort(-values, axis=None, kind="stable")] = (np.arange(values.size) + 0.5) / values.size
+    rank = ranks.reshape(height, width, 1)
     cover = background(image)
     shares = np.linspace(0, 1, steps + 1)
     curves = [

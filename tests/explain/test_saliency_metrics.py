@@ -37,7 +37,7 @@ def test_the_true_map_deletes_early_and_inserts_early(mask):
         return [one[mask].mean() / 255 for one in images]
 
     deletion, insertion = deletion_insertion(score, image, mask * 1.0)
-    worst = deletion_insertion(score, image, -mask * 1.0)
+    worst = deletion_insertion(score, image, mask * -1.0)
     assert deletion < worst[0]
     assert insertion > worst[1]
 
