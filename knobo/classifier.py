@@ -23,11 +23,12 @@ from knobo.errors import InputError, InputTypeError
 from knobo.explain import Explanation
 from knobo.grounding import ConceptScorer, ZeroShotScorer, as_bank, concept_answers
 from knobo.heads import ConceptHead, ConceptHeadCV
+from knobo.localisation import Localises
 from knobo.model_files import Parts, read_parts, write_parts
 from knobo.revision import Revisable
 
 
-class ConceptBottleneckClassifier(Revisable, ClassifierMixin, BaseEstimator):
+class ConceptBottleneckClassifier(Localises, Revisable, ClassifierMixin, BaseEstimator):
     """Classify images through named clinical findings only.
 
     Images become embeddings (``encoder``), embeddings become concept activations (``scorer``), and a sparse linear
