@@ -3,7 +3,7 @@
     python benchmarks/saliency.py [ENCODER] [--chest 60] [--skin 30] [--methods integrated,gradcam,occlusion,rise]
 
 ENCODER is an open_clip model that knows phantoms; by default the one that ships with knobo. Images are of hospital C
-(seed 11), which that model has not seen. For each finding that is present and has a place, the map of its concept
+(``--seed``), which that model has not seen. For each finding that is present and has a place, the map of its concept
 (zero-shot, by its name; the last row: supervised, by a ConceptScorer that learnt from hospital A, seed 12) is scored:
 
 - pointing: share of maps whose largest value lies in the finding's mask, or within 15 of 224 pixels of it; ± is the
@@ -115,13 +115,14 @@ def main() -> None:
     parser.add_argument("--chest", type=int, default=60)
     parser.add_argument("--skin", type=int, default=30)
     parser.add_argument("--train", type=int, default=300, help="images of hospital A for the supervised scorer")
+    parser.add_argument("--seed", type=int, default=21)
     parser.add_argument("--methods", default="integrated,gradcam,occlusion,rise")
     args = parser.parse_args()
     encoder = load_encoder(args.encoder)
     for make, n in ((make_chest_xrays, args.chest), (make_skin_lesions, args.skin)):
         if not n:
             continue
-        data = make(n, hospital="C", random_state=11)
+        data = make(n, hospital="C", random_state=args.seed)
         findings = [f for f in data.findings if any(f in masks for masks in data.masks)]
         rows = encoder.encode_images(list(data.images))
         words_of = ConceptBank.from_names([words(finding) for finding in findings])
