@@ -114,7 +114,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         check_number("tol", self.tol, low=0.0, strict=True)
         check_count("max_iter", self.max_iter)
         with knobo_errors():
-            A, labels = validate_data(self, X, y, dtype=np.float64)
+            A, labels = validate_data(self, X, y, dtype=(np.float64, np.float32))
             check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:

@@ -102,7 +102,7 @@ class ConceptHead(LinearHead):
         prior_strength: float = 1.0,
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | str | None = None,
-        tol: float = 1e-8,
+        tol: float = 1e-6,
         max_iter: int = 100,
     ) -> None:
         self.alpha = alpha

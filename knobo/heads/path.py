@@ -75,7 +75,7 @@ class ConceptHeadCV(LinearHead):
         prior_strength: float = 1.0,
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | str | None = None,
-        tol: float = 1e-8,
+        tol: float = 1e-6,
         max_iter: int = 100,
     ) -> None:
         self.alphas = alphas
@@ -231,8 +231,7 @@ def alpha_max(head: LinearHead, X: ArrayLike, y: ArrayLike, sample_weight: Array
 
 def _strongest_pull(head: LinearHead, problem: Problem) -> float:
     """Largest |gradient| at zero weights, less what the prior holds back by itself: α_max for ρ = 1."""
-    null = problem.null_weights()
-    gradient = problem.gradient(log_probabilities(problem.X @ null.T))[:, : problem.m] * problem.scale
+    gradient = -problem.pull[:, : problem.m] * problem.scale
     prior = head._penalty(0.0)
     excess = np.maximum(-gradient - prior.up, gradient - prior.down)
     return max(float(excess.max()), 0.0)
