@@ -105,7 +105,7 @@ def solve(
     """
     inner = problem.inner_penalty(penalty)
     V = problem.null_weights() if start is None else inner.nearest(problem.to_inner(*start))
-    state, samples, n_iter = None, problem.double, 0
+    state, n_iter = None, 0
     if problem.large:
         samples = problem.single
         n = _FIRST_SAMPLES
@@ -117,10 +117,11 @@ def solve(
     if state is None or (state.worst > tol and n_iter < max_iter):
         samples = problem.double
         state = _descend(samples, inner, V, tol=tol, max_iter=max_iter - n_iter)
+        n_iter += state.n_iter
     bound = samples.lower_bound(state.V, state.gradient, problem.pull, penalty.scaled(problem.scale))
     certificate = Certificate(state.value, state.worst, max(state.value - bound, 0.0), tol, state.worst <= tol)
     W, b = problem.to_outer(state.V, penalty)
-    return Solution(W, b, n_iter + (0 if samples is problem.single else state.n_iter), certificate)
+    return Solution(W, b, n_iter, certificate)
 
 
 @dataclass(frozen=True)
