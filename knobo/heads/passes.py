@@ -154,9 +154,7 @@ class Samples:
         return logits
 
 
-def curvature(
-    X: Floats, p: Floats, sample_weight: Array, rows: NDArray[np.intp], columns: NDArray[np.intp]
-) -> Array:
+def curvature(X: Floats, p: Floats, sample_weight: Array, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Array:
     """Second derivatives of the loss by the weights (rows[j], columns[j]), sorted by row; shape (a, a).
 
     They are Σ_i s_i x_ij x_il (δ_kk' p_ik − p_ik p_ik'): for the first term one symmetric product a row, for the

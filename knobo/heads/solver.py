@@ -28,7 +28,7 @@ from knobo.heads.quadratic import minimise_quadratic
 _FIRST_WORKING_SET = 64
 _SINGLE = 3e-7  # KKT residual that single precision can reach
 _FIRST_SAMPLES = 4000  # the first rough solution is that of so many samples, the next of 8 times as many
-_ROUGH, _ROUGH_ITER = 1e-3, 12  # residual and iterations of rough solutions; the sampling error is larger
+_ROUGH, _ROUGH_ITER = 3e-3, 12  # residual and iterations of rough solutions; the sampling error is larger
 _SHARE, _FEWEST, _WHOLE = 8, 2000, 10**6  # samples of a rough Hessian: so many a weight, but no fewer than; all
 
 

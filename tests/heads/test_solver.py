@@ -12,7 +12,6 @@ from knobo.heads.problem import Problem
 from knobo.heads.quadratic import minimise_quadratic
 from knobo.heads.solver import solve as solve_default
 
-
 solve = partial(solve_default, tol=1e-8)  # tight, for tests of exactness
 
 
