@@ -109,8 +109,9 @@ class Samples:
             Of the standardised weights.
         """
         m = penalty.up.shape[1]
-        frequencies = np.bincount(self.codes, self.sample_weight, max(self.n_rows, 2))
-        shift, keep = np.zeros_like(frequencies), 1.0
+        frequencies: Array = np.bincount(self.codes, self.sample_weight, max(self.n_rows, 2))
+        shift: Array = np.zeros_like(frequencies)
+        keep = 1.0
         if self.intercept:
             missing = -gradient[:, -1]
             shift = np.array([-missing[0], missing[0]]) if self.n_rows == 1 else missing

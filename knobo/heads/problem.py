@@ -62,7 +62,7 @@ class Problem:
         self._divisor = np.where(spread == 0, np.inf, spread)  # makes a constant column zero
 
     @cached_property
-    def X(self) -> Array:
+    def X(self) -> Array:  # noqa: N802
         """Standardised activations in double precision, with the constant one as last column; (n, m + intercept)."""
         return _standardised(self.A, self.mean, self._divisor, self.intercept, np.float64)
 
@@ -184,7 +184,7 @@ def _mean_and_spread(A: Array, sample_weight: Array, *, centred: bool) -> tuple[
         block = A[here] - mean
         largest = np.abs(block).max(axis=0)
         block *= block
-        return sample_weight[here] @ block, largest
+        return np.asarray(sample_weight[here] @ block), largest
 
     squares, largest = np.zeros(m), np.zeros(m)
     for part, top in over_blocks(len(A), spread):
