@@ -109,7 +109,7 @@ class Samples:
             Of the standardised weights.
         """
         m = penalty.up.shape[1]
-        frequencies: Array = np.bincount(self.codes, self.sample_weight, max(self.n_rows, 2))
+        frequencies: Array = np.asarray(np.bincount(self.codes, self.sample_weight, max(self.n_rows, 2)), np.float64)
         shift: Array = np.zeros_like(frequencies)
         keep = 1.0
         if self.intercept:

@@ -178,7 +178,10 @@ def _mean_and_spread(A: Array, sample_weight: Array, *, centred: bool) -> tuple[
     def total(here: slice) -> Array:
         return np.asarray(sample_weight[here] @ A[here])
 
-    mean = np.sum(list(over_blocks(len(A), total)), axis=0, dtype=np.float64) if centred else np.zeros(m)
+    mean: Array = np.zeros(m)
+    if centred:
+        for part in over_blocks(len(A), total):
+            mean += part
 
     def spread(here: slice) -> tuple[Array, Array]:
         block = A[here] - mean
@@ -187,8 +190,8 @@ def _mean_and_spread(A: Array, sample_weight: Array, *, centred: bool) -> tuple[
         return np.asarray(sample_weight[here] @ block), largest
 
     squares, largest = np.zeros(m), np.zeros(m)
-    for part, top in over_blocks(len(A), spread):
-        squares += part
+    for square, top in over_blocks(len(A), spread):
+        squares += square
         np.maximum(largest, top, out=largest)
     scale = np.sqrt(squares)
     constant = scale <= 1e-12 * (largest + np.abs(mean))  # what rounding leaves of a column that never changes

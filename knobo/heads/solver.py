@@ -119,7 +119,8 @@ def solve(
         state = _descend(samples, inner, V, tol=tol, max_iter=max_iter - n_iter)
         n_iter += state.n_iter
     bound = samples.lower_bound(state.V, state.gradient, problem.pull, penalty.scaled(problem.scale))
-    certificate = Certificate(state.value, state.worst, max(state.value - bound, 0.0), tol, state.worst <= tol)
+    gap = max(state.value - bound, samples.rounding * state.value)
+    certificate = Certificate(state.value, state.worst, gap, tol, state.worst <= tol)
     W, b = problem.to_outer(state.V, penalty)
     return Solution(W, b, n_iter, certificate)
 

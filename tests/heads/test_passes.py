@@ -22,7 +22,7 @@ def make_problem(seed, n, m, n_classes, **settings):
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("intercept", [True, False])
 def test_blockwise_bound_equals_the_formula(n_classes, intercept):
-    A, y, weights, problem = make_problem(0, 5000, 4, n_classes, intercept=intercept)
+    _, y, weights, problem = make_problem(0, 5000, 4, n_classes, intercept=intercept)
     rows = problem.n_rows
     penalty = Penalty(np.full((rows, 4), 0.002), np.full((rows, 4), np.inf), np.full((rows, 4), 0.1))
     penalty.ridge[:, 0] = 0.0
@@ -120,7 +120,7 @@ def test_rough_start_and_single_precision_reach_the_same_optimum(seed, n, m, n_c
     l1_ratio=st.sampled_from([0.0, 0.5, 1.0]), warm=st.booleans(),
 )  # fmt: skip
 def test_forbidden_signs_hold_exactly_and_the_rest_is_optimal(seed, n, m, n_classes, l1_ratio, warm):
-    A, y, _, problem = make_problem(seed, n, m, n_classes)
+    *_, problem = make_problem(seed, n, m, n_classes)
     rng = np.random.default_rng(seed)
     rows = problem.n_rows
     signs = rng.integers(-1, 2, (rows, m))
