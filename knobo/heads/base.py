@@ -127,7 +127,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         """Check settings and data, and set ``classes_``."""
         check_settings(self)
         with knobo_errors():
-            A, labels = validate_data(self, X, y, dtype=np.float64)
+            A, labels = validate_data(self, X, y, dtype=(np.float64, np.float32))
             check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:

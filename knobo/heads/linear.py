@@ -127,7 +127,7 @@ class ConceptHead(LinearHead):
         max_concepts_per_class: int | None = None,
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | str | None = None,
-        tol: float = 1e-8,
+        tol: float = 1e-6,
         max_iter: int = 100,
     ) -> None:
         self.alpha = alpha

@@ -70,6 +70,10 @@ class Penalty:
         """The same penalty as a function of ``W · scale``."""
         return Penalty(self.up / scale, self.down / scale, self.ridge / scale**2)
 
+    def nearest(self, W: Array) -> Array:
+        """Weights ``W`` without those of a forbidden sign."""
+        return np.where(((W > 0) & np.isinf(self.up)) | ((W < 0) & np.isinf(self.down)), 0.0, W)
+
     def only(self, allowed: NDArray[np.bool_]) -> Penalty:
         """The same penalty with all weights but the ``allowed`` ones forbidden."""
         return Penalty(np.where(allowed, self.up, np.inf), np.where(allowed, self.down, np.inf), self.ridge)

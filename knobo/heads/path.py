@@ -88,7 +88,7 @@ class ConceptHeadCV(LinearHead):
         max_concepts_per_class: int | None = None,
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | str | None = None,
-        tol: float = 1e-8,
+        tol: float = 1e-6,
         max_iter: int = 100,
     ) -> None:
         self.alphas = alphas

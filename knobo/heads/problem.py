@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knobo.heads.objective import Array, Penalty, balance_rows, dual_bound, log_loss, log_probabilities, loss_derivative
+from knobo.heads.passes import Samples, curvature, over_blocks
 
 _BLOCK = 4_000_000  # numbers in one block of samples while the Hessian is summed
+_LARGE = 200_000  # numbers from which on a copy in single precision pays
 
 
 class Problem:
@@ -21,8 +24,8 @@ class Problem:
 
     Parameters
     ----------
-    A : ndarray of shape (n, m)
-        Activations.
+    A : ndarray of shape (n, m), float32 or float64
+        Activations; kept, not copied.
     codes : ndarray of shape (n,), intp
         Index of each sample's class, 0 … K − 1.
     sample_weight : ndarray of shape (n,)
@@ -46,22 +49,50 @@ class Problem:
         offset: Array | None = None,
     ) -> None:
         used = sample_weight > 0
-        self.offset = None if offset is None else offset[used]
-        self.codes = codes[used]
+        whole = bool(used.all())
+        self.A = A if whole else A[used]
+        self.offset = offset if whole or offset is None else offset[used]
+        self.codes = codes if whole else codes[used]
         self.sample_weight = sample_weight[used] / sample_weight.sum()
         self.n_rows = 1 if n_classes == 2 else n_classes
         self.n_classes = n_classes
         self.intercept = intercept
-        A = A[used]
-        self.mean = self.sample_weight @ A if intercept else np.zeros(A.shape[1])
-        centred = A - self.mean
-        scale = np.sqrt(self.sample_weight @ centred**2)
-        constant = scale <= 1e-12 * np.abs(A).max(axis=0, initial=0.0)
-        centred[:, constant] = 0.0
-        self.scale = np.where(constant, 1.0, scale)
-        self.X = np.empty((len(A), A.shape[1] + intercept))
-        np.divide(centred, self.scale, out=self.X[:, : A.shape[1]])
-        self.X[:, A.shape[1] :] = 1.0
+        self.mean, spread = _mean_and_spread(self.A, self.sample_weight, centred=intercept)
+        self.scale = np.where(spread == 0, 1.0, spread)
+        self._divisor = np.where(spread == 0, np.inf, spread)  # makes a constant column zero
+
+    @cached_property
+    def X(self) -> Array:  # noqa: N802
+        """Standardised activations in double precision, with the constant one as last column; (n, m + intercept)."""
+        return _standardised(self.A, self.mean, self._divisor, self.intercept, np.float64)
+
+    @cached_property
+    def double(self) -> Samples:
+        """All samples in double precision."""
+        return Samples(self.X, self.codes, self.sample_weight, self.n_rows, self.intercept, self.offset)
+
+    @cached_property
+    def single(self) -> Samples:
+        """All samples in single precision, in an order of which each beginning is like a random sample."""
+        order = _mixed_order(self.codes)
+        return Samples(
+            _standardised(self.A, self.mean, self._divisor, self.intercept, np.float32, order),
+            self.codes[order],
+            self.sample_weight[order],
+            self.n_rows,
+            self.intercept,
+            None if self.offset is None else self.offset[order],
+        )
+
+    @cached_property
+    def pull(self) -> Array:
+        """Minus the gradient of the loss at the class frequencies, shape (R, m + intercept)."""
+        return (self.single if self.large else self.double).class_pull()
+
+    @property
+    def large(self) -> bool:
+        """Whether single precision is worth its own copy."""
+        return self.A.size > _LARGE
 
     @property
     def m(self) -> int:
@@ -87,14 +118,9 @@ class Problem:
             return W, b
         return balance_rows(W, penalty), b - b.mean()
 
-    def logits(self, V: Array) -> Array:
-        """Logits of standardised weights, shape (n, R)."""
-        own: Array = self.X @ V.T
-        return own if self.offset is None else own + self.offset
-
     def null_weights(self) -> Array:
         """Standardised weights of the model without concepts: class frequencies only."""
-        V = np.zeros((self.n_rows, self.X.shape[1]))
+        V = np.zeros((self.n_rows, self.m + self.intercept))
         if self.intercept:
             frequencies = np.bincount(self.codes, self.sample_weight, self.n_classes)
             log_odds = np.log(np.maximum(frequencies, 1e-6))
@@ -105,6 +131,11 @@ class Problem:
         """Lower bound on the minimum of the objective with ``penalty``, from the dual."""
         data = self.X[:, : self.m], self.codes, self.sample_weight
         return dual_bound(log_p, *data, penalty.scaled(self.scale), intercept=self.intercept, offset=self.offset)
+
+    def logits(self, V: Array) -> Array:
+        """Logits of standardised weights, shape (n, R)."""
+        own: Array = self.X @ V.T
+        return own if self.offset is None else own + self.offset
 
     def separated(self, W: Array, b: Array) -> bool:
         """True when weights W (R, m) and intercepts b (R,) put every sample strictly on its class's side."""
@@ -124,9 +155,6 @@ class Problem:
     def hessian(self, log_p: Array, rows: NDArray[np.intp], columns: NDArray[np.intp], *, rough: bool = False) -> Array:
         """Second derivatives of the loss by the weights (rows[j], columns[j]), sorted by row; shape (a, a).
 
-        They are Σ_i s_i x_ij x_il (δ_kk' p_ik − p_ik p_ik'): for the first term one symmetric product a row, for
-        the second a single one.
-
         Parameters
         ----------
         rough : bool
@@ -134,17 +162,66 @@ class Problem:
         """
         stride = max(1, len(self.X) // max(2 * len(rows), 2000)) if rough else 1
         dtype = np.float32 if rough else np.float64
-        p = np.exp(log_p[::stride, -self.n_rows :]).astype(dtype)
-        root = np.sqrt(self.sample_weight[::stride, None] * stride)
         H = np.zeros((len(rows), len(rows)))
-        bounds = np.searchsorted(rows, np.arange(self.n_rows + 1))
-        size = max(_BLOCK // len(rows), 256)
-        for first in range(0, len(p), size):
-            here = slice(first, first + size)
-            S = np.take((self.X[::stride][here] * root[here]).astype(dtype), columns, axis=1)
-            for row, (low, high) in enumerate(pairwise(bounds)):
-                half = S[:, low:high] * np.sqrt(p[here, row, None])
-                H[low:high, low:high] += half.T @ half
-                S[:, low:high] *= p[here, row, None]
-            H -= S.T @ S
+        size = max(_BLOCK // len(rows), 256) * stride
+        for first in range(0, len(self.X), size):
+            here = slice(first, first + size, stride)
+            p = np.exp(log_p[here, -self.n_rows :]).astype(dtype)
+            H += curvature(self.X[here].astype(dtype, copy=False), p, self.sample_weight[here] * stride, rows, columns)
         return H
+
+
+def _mean_and_spread(A: Array, sample_weight: Array, *, centred: bool) -> tuple[Array, Array]:
+    """Mean (zero unless ``centred``) and root mean squared distance to it of each column."""
+    m = A.shape[1]
+
+    def total(here: slice) -> Array:
+        return np.asarray(sample_weight[here] @ A[here])
+
+    mean: Array = np.zeros(m)
+    if centred:
+        for part in over_blocks(len(A), total):
+            mean += part
+
+    def spread(here: slice) -> tuple[Array, Array]:
+        block = A[here] - mean
+        largest = np.abs(block).max(axis=0)
+        block *= block
+        return np.asarray(sample_weight[here] @ block), largest
+
+    squares, largest = np.zeros(m), np.zeros(m)
+    for square, top in over_blocks(len(A), spread):
+        squares += square
+        np.maximum(largest, top, out=largest)
+    scale = np.sqrt(squares)
+    constant = scale <= 1e-12 * (largest + np.abs(mean))  # what rounding leaves of a column that never changes
+    return mean, np.where(constant, 0.0, scale)
+
+
+def _standardised(
+    A: Array,
+    mean: Array,
+    divisor: Array,
+    intercept: bool,
+    dtype: type[np.floating[Any]],
+    order: NDArray[np.intp] | None = None,
+) -> NDArray[Any]:
+    m = A.shape[1]
+    X = np.empty((len(A), m + intercept), dtype=dtype)
+    X[:, m:] = 1.0
+
+    def fill(here: slice) -> None:
+        np.divide((A[here] if order is None else A[order[here]]) - mean, divisor, out=X[here, :m], casting="same_kind")
+
+    for _ in over_blocks(len(A), fill):
+        pass
+    return X
+
+
+def _mixed_order(codes: NDArray[np.intp]) -> NDArray[np.intp]:
+    """A fixed order of the samples in which every beginning holds the classes in their proportions."""
+    order = np.random.default_rng(0).permutation(len(codes))
+    by_class = order[np.argsort(codes[order], kind="stable")]
+    counts = np.bincount(codes)
+    rank = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
+    return by_class[np.argsort(rank, kind="stable")]

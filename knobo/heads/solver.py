@@ -20,12 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from knobo.heads.objective import Array, Penalty, log_probabilities
+from knobo.heads.objective import Array, Penalty
+from knobo.heads.passes import Samples
 from knobo.heads.problem import Problem
 from knobo.heads.quadratic import minimise_quadratic
 
 _FIRST_WORKING_SET = 64
-_FAR = 3e-3  # KKT residual above which a rough Hessian is good enough
+_SINGLE = 3e-7  # KKT residual that single precision can reach
+_FIRST_SAMPLES = 4000  # the first rough solution is that of so many samples, the next of 8 times as many
+_ROUGH, _ROUGH_ITER = 3e-3, 12  # residual and iterations of rough solutions; the sampling error is larger
+_SHARE, _FEWEST, _WHOLE = 8, 2000, 10**6  # samples of a rough Hessian: so many a weight, but no fewer than; all
 
 
 @dataclass(frozen=True)
@@ -73,22 +77,25 @@ def solve(
     problem: Problem,
     penalty: Penalty,
     *,
-    tol: float = 1e-8,
+    tol: float = 1e-6,
     max_iter: int = 100,
     start: tuple[Array, Array] | None = None,
 ) -> Solution:
     """Minimise the objective.
+
+    Large data are first solved roughly on a few samples, then on all of them in single precision, and in double
+    precision only where ``tol`` asks for more.
 
     Parameters
     ----------
     problem : Problem
         The data.
     penalty : Penalty
-        Of shape (R, m).
+        Of shape (R, m); an infinite slope forbids a sign.
     tol : float
         Largest :attr:`Certificate.kkt_residual` to accept.
     max_iter : int
-        Largest number of Newton iterations.
+        Largest number of Newton iterations on all samples.
     start : tuple of W (R, m) and b (R,), optional
         Where to begin; changes the time, and the answer only where several are optimal.
 
@@ -97,26 +104,60 @@ def solve(
     Solution
     """
     inner = problem.inner_penalty(penalty)
-    V = problem.null_weights() if start is None else problem.to_inner(*start)
-    logits = problem.logits(V)
-    log_p = log_probabilities(logits)
-    value = problem.loss(log_p) + inner.value(V)
-    n_iter = 0
+    V = problem.null_weights() if start is None else inner.nearest(problem.to_inner(*start))
+    state, n_iter = None, 0
+    if problem.large:
+        samples = problem.single
+        n = _FIRST_SAMPLES
+        while start is None and 4 * n <= len(samples):
+            V = _descend(samples.head(n), inner, V, tol=_ROUGH, max_iter=_ROUGH_ITER).V
+            n *= 8
+        state = _descend(samples, inner, V, tol=max(tol, _SINGLE), max_iter=max_iter)
+        V, n_iter = state.V, state.n_iter
+    if state is None or (state.worst > tol and n_iter < max_iter):
+        samples = problem.double
+        state = _descend(samples, inner, V, tol=tol, max_iter=max_iter - n_iter)
+        n_iter += state.n_iter
+    bound = samples.lower_bound(state.V, state.gradient, problem.pull, penalty.scaled(problem.scale))
+    gap = max(state.value - bound, samples.rounding * state.value)
+    certificate = Certificate(state.value, state.worst, gap, tol, state.worst <= tol)
+    W, b = problem.to_outer(state.V, penalty)
+    return Solution(W, b, n_iter, certificate)
+
+
+@dataclass(frozen=True)
+class _State:
+    """Standardised weights (R, p), objective and gradient of the loss there, largest residual, iterations so far."""
+
+    V: Array
+    value: float
+    gradient: Array
+    worst: float
+    n_iter: int
+
+
+def _descend(samples: Samples, penalty: Penalty, V: Array, *, tol: float, max_iter: int) -> _State:
+    """Proximal Newton until the residual is below ``tol``, or rounding hides what is left."""
+    loss, gradient = samples.loss_and_gradient(V)
+    value = loss + penalty.value(V)
+    n_iter, share = 0, _SHARE
     while True:
-        gradient = problem.gradient(log_p)
-        residual = inner.residual(V, gradient)
+        residual = penalty.residual(V, gradient)
         worst = float(residual.max())
-        if worst <= tol or n_iter == max_iter:
+        if worst <= tol or n_iter >= max_iter:
+            break
+        step, slope = _newton_step(samples, penalty, V, gradient, residual, share)
+        moved = _line_search(samples, penalty, V, value, step, slope) if step.any() else None
+        if moved is None:
             break
         n_iter += 1
-        step, slope = _newton_step(problem, inner, V, log_p, gradient, residual)
-        moved = _line_search(problem, inner, V, logits, value, step, slope)
-        if moved is None or not step.any():  # rounding hides what is left
-            break
-        V, logits, log_p, value = moved
-    W, b = problem.to_outer(V, penalty)
-    gap = value - problem.lower_bound(log_p, penalty)
-    return Solution(W, b, n_iter, Certificate(value, worst, max(gap, 0.0), tol, worst <= tol))
+        after = float(penalty.residual(moved[0], moved[2]).max())
+        if after > 0.2 * worst:  # the Hessian was too rough
+            if share >= _WHOLE and abs(slope) < samples.rounding * abs(value) and after >= worst:
+                break
+            share *= 4
+        V, value, gradient = moved
+    return _State(V, value, gradient, worst, n_iter)
 
 
 def _working_set(V: Array, residual: Array, kinked: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -133,15 +174,19 @@ def _working_set(V: Array, residual: Array, kinked: NDArray[np.bool_]) -> tuple[
 
 
 def _newton_step(
-    problem: Problem, penalty: Penalty, V: Array, log_p: Array, gradient: Array, residual: Array
+    samples: Samples, penalty: Penalty, V: Array, gradient: Array, residual: Array, share: int
 ) -> tuple[Array, float]:
-    """Step to the minimiser of the second-order model over the working set, and the decrease that it promises."""
+    """Step to the minimiser of the second-order model over the working set, and the decrease that it promises.
+
+    The model's Hessian is that of the first ``share`` samples a weight.
+    """
     rows, columns = _working_set(V, residual, penalty.kinked)
     at = (rows, columns)
     ridge, slopes = penalty.ridge[at], Penalty(penalty.up[at], penalty.down[at], np.zeros(len(rows)))
     smooth = gradient[at] + ridge * V[at]
     worst = float(residual.max())
-    H = problem.hessian(log_p, rows, columns, rough=worst > _FAR)
+    some = samples if samples.X.dtype == np.float64 else samples.head(max(share * len(rows), _FEWEST))
+    H = some.hessian(V, rows, columns)
     # Damping keeps the model curved where the loss is flat. It fades with the residual, so that the last steps are
     # Newton's own.
     H[np.diag_indices_from(H)] += (min(1e-3, 0.1 * worst) + 1e-10) * H.diagonal() + ridge + 1e-14
@@ -152,16 +197,15 @@ def _newton_step(
 
 
 def _line_search(
-    problem: Problem, penalty: Penalty, V: Array, logits: Array, value: float, step: Array, slope: float
-) -> tuple[Array, Array, Array, float] | None:
+    samples: Samples, penalty: Penalty, V: Array, value: float, step: Array, slope: float
+) -> tuple[Array, float, Array] | None:
     """Largest of 1, ½, ¼ … of the step with sufficient decrease; None if there is none."""
-    change = problem.X @ step.T
-    rounding = 1e-14 * max(abs(value), 1e-8)
+    rounding = samples.rounding * max(abs(value), 1e-8)
     for halvings in range(40):
         t = 0.5**halvings
-        V_new, logits_new = V + t * step, logits + t * change
-        log_p = log_probabilities(logits_new)
-        value_new = problem.loss(log_p) + penalty.value(V_new)
+        V_new = V + t * step
+        loss, gradient = samples.loss_and_gradient(V_new)
+        value_new = loss + penalty.value(V_new)
         if value_new <= value + 1e-4 * t * slope + rounding:
-            return V_new, logits_new, log_p, value_new
+            return V_new, value_new, gradient
     return None

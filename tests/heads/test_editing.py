@@ -31,7 +31,7 @@ from knobo.heads.edits import edit_from_dict
 @pytest.fixture
 def fitted(activations):
     A, y = activations
-    return ConceptHead(0.005).fit(A, y), A, y
+    return ConceptHead(0.005, tol=1e-8).fit(A, y), A, y
 
 
 def strongest(head):
@@ -150,7 +150,7 @@ def test_a_merge_pools_the_log_odds_and_refits_on_one_column_less(fitted):
     merged = np.delete(A, 5, axis=1)
     merged[:, 2] = expit((logit(A[:, 2]) + logit(A[:, 5])) / 2)
     np.testing.assert_allclose(merge_columns(A, edits), merged)
-    np.testing.assert_allclose(edited.coef_, ConceptHead(0.005).fit(merged, y).coef_, atol=1e-5)
+    np.testing.assert_allclose(edited.coef_, ConceptHead(0.005, tol=1e-8).fit(merged, y).coef_, atol=1e-5)
     assert edited.predict(merged).shape == y.shape
 
 

@@ -32,9 +32,9 @@ def test_no_class_has_more_concepts_than_allowed(seed, n_classes, most, prior, a
 def test_what_is_left_is_refitted_exactly_with_penalty_and_prior(four_classes):
     A, y = four_classes
     signs = np.random.default_rng(0).integers(-1, 2, (4, 12)).astype(float)
-    head = ConceptHead(0.001, max_concepts_per_class=3, prior_signs=signs, prior_strength=0.2).fit(A, y)
+    head = ConceptHead(0.001, max_concepts_per_class=3, prior_signs=signs, prior_strength=0.2, tol=1e-8).fit(A, y)
     penalty = make_penalty(signs, np.abs(signs), alpha=0.001, prior_strength=0.2).only(head.coef_ != 0)
-    refit = solve(Problem(A, y, np.ones(len(y)), n_classes=4), penalty)
+    refit = solve(Problem(A, y, np.ones(len(y)), n_classes=4), penalty, tol=1e-8)
     assert ((head.coef_ != 0).sum(axis=1) == 3).all()
     np.testing.assert_allclose(head.coef_, refit.W, atol=1e-6)
     assert head.certificate_.objective == pytest.approx(refit.certificate.objective, rel=1e-10)

@@ -44,7 +44,7 @@ def test_groups_of_one_are_the_lasso(seed, n_classes, prior):
     A, y = make_activations(80, 12, n_classes, seed)
     y[:n_classes] = np.arange(n_classes)
     signs = np.random.default_rng(seed).integers(-1, 2, (1 if n_classes == 2 else n_classes, 12))
-    told = {"alpha": 0.01, "prior": prior, "prior_signs": signs}
+    told = {"alpha": 0.01, "prior": prior, "prior_signs": signs, "tol": 1e-8}
     lasso = ConceptHead(**told).fit(A, y)
     grouped = ConceptHead(concept_groups=np.arange(12)[::-1], **told).fit(A, y)
     np.testing.assert_allclose(grouped.coef_, lasso.coef_, atol=1e-5)

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from knobo.heads.objective import log_probabilities, make_penalty, objective
 from knobo.heads.problem import Problem
 from knobo.heads.quadratic import minimise_quadratic
-from knobo.heads.solver import solve
+from knobo.heads.solver import solve as solve_default
+
+solve = partial(solve_default, tol=1e-8)  # tight, for tests of exactness
 
 
 def problem_and_penalty(A, y, *, alpha, l1_ratio=1.0, signs=None, strength=0.0, weights=None, intercept=True):
@@ -57,7 +61,7 @@ def test_lasso_equals_saga(activations, l1_ratio):
         C=1 / (len(y) * alpha), l1_ratio=l1_ratio, solver="saga", tol=1e-9, max_iter=20_000, random_state=0
     ).fit(A, y)
     problem, penalty = problem_and_penalty(A, y, alpha=alpha, l1_ratio=l1_ratio)
-    ours = solve(problem, penalty)
+    ours = solve(problem, penalty, tol=1e-8)
     s = np.full(len(y), 1 / len(y))
     theirs = objective(peer.coef_, peer.intercept_, A, y, s, penalty)
     assert ours.certificate.objective == pytest.approx(objective(ours.W, ours.b, A, y, s, penalty), rel=1e-12)
@@ -111,7 +115,7 @@ def test_optimality_conditions_hold_on_any_problem(seed, n, m, n_classes, kind, 
     problem, penalty = problem_and_penalty(
         A, y, alpha=alpha, l1_ratio=l1_ratio, signs=signs, strength=strength, weights=weights, intercept=intercept
     )
-    solution = solve(problem, penalty)
+    solution = solve(problem, penalty, tol=1e-8)
     assert solution.certificate.converged
     assert solution.certificate.kkt_residual <= 1e-8
     assert raw_residual(A, y, weights, penalty, solution, intercept) <= 1e-7
