@@ -49,28 +49,30 @@ def subgroups(
     """Accuracy and AUROC within the values of each metadata column that has few of them."""
     tables = []
     for name in [] if metadata is None else metadata.columns:
-        values = _as_groups(metadata[name])
-        found = {} if values is None else {value: np.flatnonzero(values == value) for value in dict.fromkeys(values)}
-        large = {value: rows for value, rows in found.items() if len(rows) >= _FEWEST}
+        members = _members(metadata[name])
+        large = {value: rows for value, rows in members.items() if len(rows) >= _FEWEST}
         if len(large) > 1:
             rows = [_row(value, rows, truth, proba, classes, groups) for value, rows in large.items()]
-            tables.append({"name": str(name), "rows": rows, "left_out": len(found) - len(large)})
+            tables.append({"name": str(name), "rows": rows, "left_out": len(members) - len(large)})
     return tables
 
 
-def _as_groups(column: pd.Series[Any]) -> NDArray[Any] | None:
-    """The column as text of few values; numbers are cut into thirds; None where there are too many values."""
+def _members(column: pd.Series[Any]) -> dict[str, NDArray[np.intp]]:
+    """Rows of each value, in order; numbers of many values are cut into thirds, and text of many values has none."""
     known = column.dropna()
     if known.nunique() <= _MOST_VALUES:
-        return column.astype(object).where(column.notna(), "not known").astype(str).to_numpy()
-    if not pd.api.types.is_numeric_dtype(known):
-        return None
-    edges = np.unique(np.quantile(known, [0, 1 / 3, 2 / 3, 1]))
-    if len(edges) < 3:
-        return None
-    names = [f"{a:g} to {b:g}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    place = np.searchsorted(edges[1:-1], column.to_numpy(dtype=np.float64, na_value=np.nan), side="left")
-    return np.where(column.isna(), "not known", np.array(names, dtype=object)[np.minimum(place, len(names) - 1)])
+        found = {str(value): (column == value).to_numpy() for value in sorted(known.unique(), key=_by_value)}
+    elif pd.api.types.is_numeric_dtype(known):
+        thirds = pd.qcut(column, 3, duplicates="drop")
+        found = {f"{part.left:g} to {part.right:g}": (thirds == part).to_numpy() for part in thirds.cat.categories}
+    else:
+        return {}
+    return {name: np.flatnonzero(rows) for name, rows in [*found.items(), ("not known", column.isna())] if rows.any()}
+
+
+def _by_value(value: Any) -> tuple[bool, Any]:
+    """Numbers by size, then texts by letter, so that a column of both can be sorted."""
+    return (True, str(value)) if isinstance(value, str) else (False, float(value))
 
 
 def _row(

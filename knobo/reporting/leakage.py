@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
-from sklearn.base import clone
+from threadpoolctl import threadpool_limits
 
 from knobo._validation import check_labels
 from knobo.bank import ConceptBank
@@ -183,7 +183,7 @@ def leakage_panel(
         "bank": [test.measure(bank.proba)],
         "hard": [test.measure(_Fits.of(*_hard(A, y, A_test)).proba)],
         "control": [test.measure(fit.proba) for fit in controls],
-        "probe": [test.measure(linear_probe().fit(E, np.asarray(y)).predict_proba(E_test))],
+        "probe": [test.measure(_probe(E, y, E_test))],
     }
     draws = {name: np.mean([auroc for auroc, _ in parts], axis=0) for name, parts in measured.items()}
     above = draws["probe"][0] - 0.5
@@ -235,15 +235,23 @@ class _Fits(NamedTuple):
     def of(cls, A: Array, y: ArrayLike, A_test: Array) -> _Fits:
         labels = np.asarray(y)
         chosen = ConceptHeadCV(20, cv=3, prior=None, tol=1e-5).fit(A, labels)
-        path = []
+        path: list[tuple[float, Array]] = []
         for alpha in chosen.scores_["alpha"]:
-            head = clone(ConceptHead(prior=None, tol=1e-5)).set_params(alpha=float(alpha)).fit(A, labels)
+            head = ConceptHead(float(alpha), prior=None, tol=1e-5).fit(A, labels)
             path.append((float(np.count_nonzero(head.coef_) / len(head.coef_)), head.predict_proba(A_test)))
+            if path[-1][0] > SIZES[-1]:
+                break
         return cls(chosen.predict_proba(A_test), path)
 
     def at(self, size: int) -> Array:
         """Test probabilities of the largest head with at most ``size`` concepts a class."""
         return next((proba for count, proba in reversed(self.path) if count <= size), self.path[0][1])
+
+
+def _probe(E: Array, y: ArrayLike, E_test: Array) -> Array:
+    """Test probabilities of a linear probe; more threads were measured to be slower."""
+    with threadpool_limits(limits=1, user_api="blas"):
+        return np.asarray(linear_probe().fit(E, np.asarray(y)).predict_proba(E_test))
 
 
 def _directions(given: ArrayLike | None, m: int, E: Array, rng: np.random.Generator) -> Array:

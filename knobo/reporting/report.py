@@ -132,7 +132,7 @@ def write_report(
     metrics = evaluate(truth, why.probabilities, classes, groups=groups)
     chosen = choose_cases(why, truth, max_cases)
     places = None if domain is None else np.asarray(domain).astype(str)
-    columns = metadata if places is None else pd.DataFrame({"domain": places}).join(_plain(metadata), rsuffix=" ")
+    columns = _with_domain(metadata, places, len(why))
     views = case_views(why, truth, chosen, shown_images, metadata, maps, case_names, progress=progress)
     context = {
         "title": title,
@@ -160,8 +160,13 @@ def write_report(
     return write_text(path, _template().render(context))
 
 
-def _plain(metadata: pd.DataFrame | None) -> pd.DataFrame:
-    return pd.DataFrame() if metadata is None else metadata.reset_index(drop=True)
+def _with_domain(metadata: pd.DataFrame | None, places: Any, n: int) -> pd.DataFrame | None:
+    if places is None:
+        return metadata
+    columns = pd.DataFrame(index=range(n)) if metadata is None else metadata.reset_index(drop=True)
+    columns = columns.drop(columns="domain", errors="ignore")
+    columns.insert(0, "domain", places)
+    return columns
 
 
 def _script_parts(why: Explanation, chosen: Sequence[int]) -> dict[str, Any]:
