@@ -48,8 +48,8 @@ def subgroups(
 ) -> list[dict[str, Any]]:
     """Accuracy and AUROC within the values of each metadata column that has few of them."""
     tables = []
-    for name in [] if metadata is None else metadata.columns:
-        members = _members(metadata[name])
+    for name, column in [] if metadata is None else metadata.items():
+        members = _members(column)
         large = {value: rows for value, rows in members.items() if len(rows) >= _FEWEST}
         if len(large) > 1:
             rows = [_row(value, rows, truth, proba, classes, groups) for value, rows in large.items()]

@@ -170,7 +170,9 @@ def leakage_panel(
     E, E_test = np.asarray(clf._embed(X), dtype=np.float64), np.asarray(clf._embed(X_test), dtype=np.float64)
     labels, _ = check_labels(y, len(E))
     if [str(label) for label in labels] != [str(label) for label in clf.classes_]:
-        raise InputError(f"y has the classes {list(labels)}, the classifier {list(clf.classes_)}; they must be the same.")
+        raise InputError(
+            f"y has the classes {list(labels)}, the classifier {list(clf.classes_)}; they must be the same."
+        )
     truth = np.asarray(y_test)
     A, A_test = clf.scorer_.transform(E), clf.scorer_.transform(E_test)
     test = _Test(truth, clf.classes_, groups, n_bootstrap, random_state)
@@ -277,7 +279,7 @@ def _control(E: Array, E_test: Array, A: Array, directions: Array) -> tuple[Arra
 def _hard(A: Array, y: ArrayLike, A_test: Array) -> tuple[Array, ArrayLike, Array]:
     """Absent or present: as many present in each column as the mean of its activations says."""
     cut = np.array([np.quantile(column, 1 - column.mean()) for column in A.T])
-    return (A > cut).astype(np.float64), y, (A_test > cut).astype(np.float64)
+    return (cut < A).astype(np.float64), y, (A_test > cut).astype(np.float64)
 
 
 def _curve(bank: _Fits, controls: Sequence[_Fits], test: _Test) -> pd.DataFrame:
@@ -302,7 +304,9 @@ def _by_concept(concepts: pd.DataFrame, A_test: Array, truth: NDArray[Any], bank
     if not isinstance(concepts, pd.DataFrame):
         raise InputTypeError(f"concepts must be a DataFrame of true answers, got {type(concepts).__name__}.")
     if len(concepts) != len(A_test):
-        raise InputError(f"There are {len(A_test)} test images but {len(concepts)} rows of concepts; pass one an image.")
+        raise InputError(
+            f"There are {len(A_test)} test images but {len(concepts)} rows of concepts; pass one an image."
+        )
     column = {name: j for j, name in enumerate(bank.ids)}
     known = [name for name in concepts.columns if name in column]
     if not known:

@@ -46,7 +46,9 @@ def case_maps(given: CaseMaps, bank: ConceptBank, case: int) -> dict[str, NDArra
     if not isinstance(given, Mapping):
         stack: Sequence[Any] = list(np.asarray(given))
         if len(stack) != len(bank):
-            raise InputError(f"maps of case {case} hold {len(stack)} maps for {len(bank)} concepts; pass one a concept.")
+            raise InputError(
+                f"maps of case {case} hold {len(stack)} maps for {len(bank)} concepts; pass one a concept."
+            )
         given = dict(zip(bank.ids, stack, strict=True))
     unknown = [name for name in given if name not in bank.ids]
     if unknown:

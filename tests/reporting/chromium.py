@@ -31,10 +31,20 @@ class Chromium:
     def __init__(self, profile):
         read, self._write = os.pipe()
         self._read, write = os.pipe()
-        to_browser, from_browser = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (read, write))  # out of the way of 3, 4
+        to_browser, from_browser = (
+            fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (read, write)
+        )  # out of the way of 3, 4
         options = "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run"
-        command = [find_chromium(), "--remote-debugging-pipe", *options.split(), f"--user-data-dir={profile}", "about:blank"]
-        launch = f"import os, sys; os.dup2({to_browser}, 3); os.dup2({from_browser}, 4); os.execv(sys.argv[1], sys.argv[1:])"
+        command = [
+            find_chromium(),
+            "--remote-debugging-pipe",
+            *options.split(),
+            f"--user-data-dir={profile}",
+            "about:blank",
+        ]
+        launch = (
+            f"import os, sys; os.dup2({to_browser}, 3); os.dup2({from_browser}, 4); os.execv(sys.argv[1], sys.argv[1:])"
+        )
         self._process = subprocess.Popen(
             [sys.executable, "-c", launch, *command],
             pass_fds=(to_browser, from_browser),

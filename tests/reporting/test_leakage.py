@@ -120,7 +120,11 @@ def test_the_page_shows_the_panel(honest, tmp_path):
     [
         ({"n_controls": 0}, InputError, "draw at least 1 control"),
         ({"y": ["a", "b"] * (N // 2)}, InputError, r"y has the classes .* the classifier"),
-        ({"control": np.ones((2, D))}, InputError, r"control has shape \(2, 24\); expected \(k, 24\) with k of at least 5"),
+        (
+            {"control": np.ones((2, D))},
+            InputError,
+            r"control has shape \(2, 24\); expected \(k, 24\) with k of at least 5",
+        ),
         ({"concepts": [1]}, InputTypeError, "concepts must be a DataFrame of true answers, got list"),
         ({"concepts": pd.DataFrame({"a": [1]})}, InputError, "240 test images but 1 rows of concepts"),
         ({"concepts": pd.DataFrame({"a": [1] * N})}, InputError, "no column of the classifier's concepts"),

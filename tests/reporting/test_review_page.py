@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from chromium import Chromium, find_chromium
 
 from knobo.bank import ConceptBank
 from knobo.reporting import write_report
-
-from chromium import Chromium, find_chromium
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed, such as Debian's package chromium"),
@@ -90,7 +89,7 @@ def test_the_table_of_the_case_follows(browser, shown):
     click(browser, case, concept, "absent")
     changed = shown[case - 1].intervene({concept: 0.0})
     k = int(shown[case - 1].logits[0].argmax())
-    cell = f"document.querySelector('[data-case=\"{case}\"] [data-concept=\"{j}\"] .contribution').textContent"
+    cell = f'document.querySelector(\'[data-case="{case}"] [data-concept="{j}"] .contribution\').textContent'
     assert float(browser.run(cell).replace("−", "-")) == pytest.approx(changed.contributions[0, k, j], abs=0.0051)
     logit = f"document.querySelector('[data-case=\"{case}\"] [data-logit] .contribution').textContent"
     assert float(browser.run(logit).replace("−", "-")) == pytest.approx(changed.logits[0, k], abs=0.0051)
@@ -119,7 +118,7 @@ def test_the_keyboard_reaches_every_control_and_all_have_names(browser, shown):
     assert all(name.strip() for name in names)
     case = case_numbers(browser)[0]
     concept = next(iter(contributions(browser, case)))
-    browser.run(f"document.querySelector('[data-case=\"{case}\"] [data-control=\"{concept}\"] button').focus()")
+    browser.run(f'document.querySelector(\'[data-case="{case}"] [data-control="{concept}"] button\').focus()')
     browser.press("Enter", 13)
     changed = shown[case - 1].intervene({concept: 0.0})
     np.testing.assert_allclose(probabilities(browser, case), changed.probabilities[0], rtol=0, atol=1e-12)
@@ -150,7 +149,8 @@ def test_edits_and_notes_are_saved_and_loaded(browser, fake_of_two, cases, tmp_p
     browser.run(f"(() => {{ {fill} put('edit-concept', 'consolidation'); put('edit-kind', 'force_sign:-1');"
                 " put('edit-class', '1'); put('edit-why', 'lobar <b>only</b>');"
                 " document.getElementById('edit-add').click();"
-                " put('edit-concept', 'nodule'); put('edit-kind', 'pin'); put('edit-weight', '0.25'); put('edit-why', '');"
+                " put('edit-concept', 'nodule'); put('edit-kind', 'pin'); put('edit-weight', '0.25');"
+                " put('edit-why', '');"
                 " document.getElementById('edit-add').click();"
                 " put('edit-kind', 'veto'); put('edit-class', ''); document.getElementById('edit-add').click();"
                 f" put('reviewer', 'A. Reader'); put('note-{case}', 'Rotated film.'); }})()")  # fmt: skip
@@ -161,7 +161,8 @@ def test_edits_and_notes_are_saved_and_loaded(browser, fake_of_two, cases, tmp_p
     when = document["edits"][0]["when"]
     signed = {"who": "A. Reader", "when": when}
     assert document["edits"] == [
-        {"edit": "force_sign", "concept": "consolidation", "class_name": 1, "sign": -1, "why": "lobar <b>only</b>"} | signed,
+        {"edit": "force_sign", "concept": "consolidation", "class_name": 1, "sign": -1, "why": "lobar <b>only</b>"}
+        | signed,
         {"edit": "pin", "concept": "nodule", "class_name": 1, "value": 0.25} | signed,
         {"edit": "veto", "concept": "nodule"} | signed,
     ]
@@ -174,7 +175,9 @@ def test_edits_and_notes_are_saved_and_loaded(browser, fake_of_two, cases, tmp_p
     browser.open(page)
     browser.run(OPEN_ALL)
     browser.upload("#edit-load", kept)
-    browser.wait(lambda: "Loaded 3 edits" in browser.run("document.getElementById('edit-status').textContent"), "loading")
+    browser.wait(
+        lambda: "Loaded 3 edits" in browser.run("document.getElementById('edit-status').textContent"), "loading"
+    )
     again = json.loads(save(browser).read_text(encoding="utf-8"))
     assert again == document
 
@@ -184,7 +187,10 @@ def test_edits_and_notes_are_saved_and_loaded(browser, fake_of_two, cases, tmp_p
     [
         ("no json", "That file was not loaded"),
         ('{"format": "other"}', "it is not a knobo.edits document"),
-        ('{"format": "knobo.edits", "format_version": 1, "edits": [], "review": {"cases": [{"case": 999}]}}', "no case 999"),
+        (
+            '{"format": "knobo.edits", "format_version": 1, "edits": [], "review": {"cases": [{"case": 999}]}}',
+            "no case 999",
+        ),
     ],
 )
 def test_a_file_that_does_not_fit_is_named(browser, shown, tmp_path, text, said):
@@ -235,7 +241,8 @@ def test_markup_in_names_cannot_run(browser, fake, six_concepts, cases, tmp_path
     maps = [{"nodule": np.eye(4)}] * 30
     write_report(
         fake, images, fake.classes_[np.arange(30) % 3], path, title=bad, notice=bad, maps=maps,
-        metadata=pd.DataFrame({bad: [bad] * 15 + ["other"] * 15}), domain=[bad] * 30, case_names=[bad] * 30, max_cases=2,
+        metadata=pd.DataFrame({bad: [bad] * 15 + ["other"] * 15}), domain=[bad] * 30, case_names=[bad] * 30,
+        max_cases=2,
     )  # fmt: skip
     browser.open(path)
     assert browser.run(OPEN_ALL) > 0
@@ -313,12 +320,13 @@ def test_it_prints(browser, shown):
 
 def test_fifty_cases_stay_below_ten_megabytes(fake, tmp_path):
     rng = np.random.default_rng(0)
-    pictures = [rng.normal(128, 40, (448, 448)).clip(0, 255).astype(np.uint8) for _ in range(2)]  # noise compresses worst
+    pictures = [
+        rng.normal(128, 40, (448, 448)).clip(0, 255).astype(np.uint8) for _ in range(2)
+    ]  # noise compresses worst
     maps = [{name: rng.random((64, 64)) for name in fake.bank_.ids}] * 50
     y = fake.classes_[np.arange(50) % 3]
-    path = write_report(
-        fake, rng.random((50, 6)), y, tmp_path / "r.html", pictures=[pictures[i % 2] for i in range(50)], maps=maps, max_cases=50
-    )  # fmt: skip
+    shown = {"pictures": [pictures[i % 2] for i in range(50)], "maps": maps, "max_cases": 50}
+    path = write_report(fake, rng.random((50, 6)), y, tmp_path / "r.html", **shown)
     assert path.read_text(encoding="utf-8").count('<article class="case"') == 50
     assert path.stat().st_size < 10e6
 
@@ -326,7 +334,9 @@ def test_fifty_cases_stay_below_ten_megabytes(fake, tmp_path):
 def test_the_notebook_has_the_same_widget(browser, fake, cases, tmp_path):
     why = fake.explain(cases[0])[:2]
     path = tmp_path / "notebook.html"
-    path.write_text(f"<!doctype html><meta charset=utf-8><body>{why._repr_html_()}{why[1]._repr_html_()}", encoding="utf-8")
+    path.write_text(
+        f"<!doctype html><meta charset=utf-8><body>{why._repr_html_()}{why[1]._repr_html_()}", encoding="utf-8"
+    )
     browser.open(path)
     assert browser.run(OPEN_ALL) == 3 * 4  # four concepts with a weight, in three cases
     click(browser, 1, "consolidation", "present")
