@@ -122,7 +122,6 @@ def print_speed(bank, repeat):
     bank = bank.subset(bank.ids[:20])
     annotate_reports([""], bank)
     annotator = _annotator(bank.concepts)
-    levels = np.zeros(annotator.n_columns, dtype=np.int8)
     print(f"\nspeed: {len(reports)} reports of {np.mean(words):.0f} words, {len(bank)} concepts")
     for name in ("no sentence known", "every sentence known"):
         best = np.inf
@@ -131,16 +130,16 @@ def print_speed(bank, repeat):
             for report in reports:
                 if name == "no sentence known":
                     annotator.forget()
-                annotator.read(report, levels)
+                annotator.read(report)
             best = min(best, time.process_time() - started)
         print(f"{name:<28}{len(reports) / best:>10.0f} reports/s/core")
     fresh, later = phantom_reports(2000, 0), phantom_reports(2000, 1)
     annotator.forget()
     for report in fresh:
-        annotator.read(report, levels)
+        annotator.read(report)
     started = time.process_time()
     for report in later:
-        annotator.read(report, levels)
+        annotator.read(report)
     rate = len(later) / (time.process_time() - started)
     words = np.mean([len(report.split()) for report in later])
     print(f"{f'phantoms ({words:.0f} words)':<28}{rate:>10.0f} reports/s/core")

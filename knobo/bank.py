@@ -2,112 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from knobo.bank_diversity import diversity_of
+from knobo.bank_merge import agreed_signs, union_of_concepts
+from knobo.bank_records import Concept, Evidence, PriorSign, Record, slug
 from knobo.errors import FormatError, InputError
 from knobo.storage import read_json, shipped_path, write_json
 from knobo.wordings import synonyms
+
+__all__ = ["Concept", "ConceptBank", "Evidence", "PriorSign", "load_bank", "slug"]
 
 _FORMAT = "knobo.bank"
 _VERSION = 1
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Evidence(_Record):
-    """The sentence that a concept or a prior sign rests on.
-
-    Attributes
-    ----------
-    passage_id, source, title : str
-        The passage, the document that holds it (citation text), and its title.
-    sentence : str
-        The sentence, word for word as it stands in the passage.
-    url, year :
-        Where and when the source was published, if known.
-    verified : bool
-        True when the sentence was found in the passage.
-    licence : str or None
-        Address or wording of the licence of the source, if it states one.
-    """
-
-    passage_id: str
-    source: str
-    title: str
-    sentence: str
-    url: str | None = None
-    year: int | None = None
-    verified: bool = False
-    licence: str | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_unstated_licence(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = write(self)
-        return {name: value for name, value in fields.items() if name != "licence" or value is not None}
-
-
-class Concept(_Record):
-    """One finding that can be seen in an image.
-
-    Attributes
-    ----------
-    id : str
-        Lower-case words joined by hyphens; the column name of its activation.
-    name, question : str
-        The finding ("pleural effusion") and the question that it answers ("Is there a pleural effusion?").
-    synonyms : tuple of str
-        Other wordings, used to find the concept in reports.
-    prompts : tuple of str
-        Texts for a vision-language model; empty means that they are made from the name.
-    cui, cui_name : str or None
-        UMLS concept unique identifier and the name that the open source gives it.
-    semantic_types : tuple of str
-        UMLS semantic types, where known.
-    evidence : tuple of Evidence
-        Sentences that the concept was taken from.
-    """
-
-    id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
-    name: str = Field(min_length=1)
-    question: str = Field(min_length=1)
-    synonyms: tuple[str, ...] = ()
-    prompts: tuple[str, ...] = ()
-    cui: str | None = Field(default=None, pattern=r"^C\d{7}$")
-    cui_name: str | None = None
-    semantic_types: tuple[str, ...] = ()
-    evidence: tuple[Evidence, ...] = ()
-
-
-class PriorSign(_Record):
-    """What the literature says about one class and one concept; a pair that is not listed is unknown."""
-
-    class_name: str
-    concept_id: str
-    sign: Literal[-1, 1]
-    confidence: float = Field(ge=0.0, le=1.0)
-    evidence: tuple[Evidence, ...] = ()
-
-
-class ConceptBank(_Record):
+class ConceptBank(Record):
     """An ordered, immutable set of concepts with their parameter prior.
 
     Attributes
@@ -181,6 +98,14 @@ class ConceptBank(_Record):
             concepts=chosen, classes=self.classes, modality=self.modality, prior=prior, provenance=self.provenance
         )
 
+    def concept_groups(self) -> list[str]:
+        """Group label of each concept for ``ConceptHead(concept_groups=...)``, shape (m,).
+
+        Concepts with one CUI are one group, such as a finding asked for in several ways; a concept without a CUI is a
+        group of its own, named by its id.
+        """
+        return [concept.cui or concept.id for concept in self.concepts]
+
     def search(self, words: str) -> list[Concept]:
         """Concepts whose name or a synonym holds these words, upper and lower case and hyphens alike."""
         wanted = slug(words)
@@ -205,16 +130,11 @@ class ConceptBank(_Record):
             raise InputError(
                 f"Only banks of one modality can be merged, got {names}; merge those of each by themselves."
             )
-        concepts: dict[str, Concept] = {}
-        for concept in (concept for bank in banks for concept in bank):
-            known = concepts.setdefault(concept.id, concept)
-            evidence = tuple(dict.fromkeys((*known.evidence, *concept.evidence)))
-            concepts[concept.id] = known.model_copy(update={"evidence": evidence})
         return ConceptBank(
-            concepts=tuple(concepts.values()),
+            concepts=union_of_concepts(concept for bank in banks for concept in bank),
             classes=tuple(dict.fromkeys(name for bank in banks for name in bank.classes)),
             modality=modalities[0] if modalities else "",
-            prior=_agreed(sign for bank in banks for sign in bank.prior),
+            prior=agreed_signs(sign for bank in banks for sign in bank.prior),
             provenance={"merged_from": [bank.provenance for bank in banks]},
         )
 
@@ -268,24 +188,7 @@ class ConceptBank(_Record):
             If the bank holds one concept only, or the encoder does not give one finite vector other than zero for each
             question.
         """
-        n, questions = len(self), [concept.question for concept in self.concepts]
-        if n < 2:
-            raise InputError("Diversity compares questions with each other; a bank of one concept has none.")
-        if encoder is None:
-            from sklearn.feature_extraction.text import TfidfVectorizer
-
-            words = TfidfVectorizer(analyzer=lambda text: re.findall(r"\w+", text.lower()) or [text])
-            vectors = words.fit_transform(questions).toarray()
-        else:
-            vectors = np.asarray(getattr(encoder, "encode_texts", encoder)(questions), dtype=np.float64)
-        lengths = np.linalg.norm(vectors, axis=1) if vectors.ndim == 2 and len(vectors) == n else np.zeros(n)
-        if not (np.isfinite(lengths) & (lengths > 0)).all():
-            raise InputError(
-                f"The encoder gave shape {vectors.shape} or a vector without a direction; diversity needs shape "
-                f"({n}, d), finite, no row zero. Use another encoder."
-            )
-        total = (vectors / lengths[:, None]).sum(axis=0)
-        return float(min(max(0.0, 1 - (total @ total - n) / (n * (n - 1))), 2.0))
+        return diversity_of([concept.question for concept in self.concepts], encoder)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a concept: id, name, question, cui, cui_name, number of sentences, first sentence and its source."""
@@ -385,25 +288,6 @@ def load_bank(name: str | Path) -> ConceptBank:
     if str(name) in known:
         return ConceptBank.from_json(shipped_path("concepts", str(name), "bank.json"))
     raise InputError(f"No bank {str(name)!r}: not a file, and the shipped banks are {', '.join(known) or 'none'}.")
-
-
-def slug(text: str) -> str:
-    """Lower-case words of ``text`` joined by hyphens, as concept ids are written."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def _agreed(signs: Iterable[PriorSign]) -> tuple[PriorSign, ...]:
-    """One sign for each class and concept: of equal ones the most confident, of contradictory ones none."""
-    best: dict[tuple[str, str], PriorSign] = {}
-    contradicted = set()
-    for sign in signs:
-        pair = (slug(sign.class_name), sign.concept_id)
-        known = best.setdefault(pair, sign)
-        if known.sign != sign.sign:
-            contradicted.add(pair)
-        elif sign.confidence > known.confidence:
-            best[pair] = sign
-    return tuple(sign for pair, sign in best.items() if pair not in contradicted)
 
 
 def _some(items: Sequence[str], most: int = 12) -> str:

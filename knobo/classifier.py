@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,16 @@ from sklearn.preprocessing import StandardScaler
 
 from knobo._validation import check_fitted, check_labels
 from knobo.bank import ConceptBank
-from knobo.encoders import EmbeddingStore, Encoder, embed, load_encoder
-from knobo.errors import FormatError, InputError, InputTypeError
+from knobo.encoders import EmbeddingStore, Encoder, TextEncoder, embed, load_encoder
+from knobo.errors import InputError, InputTypeError
 from knobo.explain import Explanation
-from knobo.grounding import ConceptScorer, as_bank, concept_answers
+from knobo.grounding import ConceptScorer, ZeroShotScorer, as_bank, concept_answers
 from knobo.heads import ConceptHead, ConceptHeadCV
-from knobo.storage import atomic_path, read_arrays, read_json, write_arrays, write_json
-
-_FORMAT = "knobo.model"
-_VERSION = 1
+from knobo.model_files import Parts, read_parts, write_parts
+from knobo.revision import Revisable
 
 
-class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
+class ConceptBottleneckClassifier(Revisable, ClassifierMixin, BaseEstimator):
     """Classify images through named clinical findings only.
 
     Images become embeddings (``encoder``), embeddings become concept activations (``scorer``), and a sparse linear
@@ -39,11 +38,13 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
     bank : ConceptBank, str, Path or None
         The findings that the classifier may use: a bank, the name of a shipped one, or a file. ``None`` makes a bank
         from the columns of ``concepts`` at :meth:`fit`.
-    encoder : Encoder or str
+    encoder : Encoder, str or Path
         An encoder, or what :func:`knobo.load_encoder` accepts. Ready embeddings must come from this encoder, too.
     scorer : ConceptScorer, FrozenEstimator or None
-        Default: ``ConceptScorer()``. A scorer that was fitted elsewhere (such as on an archive with reports) is used
-        as it is when wrapped in scikit-learn's ``FrozenEstimator``.
+        Default: ``ConceptScorer()`` where :meth:`fit` is given answers or reports. Without any, an encoder that has a
+        text side reads the concepts by its own words (:class:`ZeroShotScorer`), which nothing certifies. A scorer that
+        was fitted elsewhere (such as on an archive with reports) is used as it is when wrapped in scikit-learn's
+        ``FrozenEstimator``.
     head : ConceptHead, ConceptHeadCV or None
         Default: ``ConceptHeadCV()``, which chooses the sparsity by cross-validation. The bank's parameter prior is
         handed to it unless it has ``prior_signs`` of its own.
@@ -63,8 +64,11 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
         The fitted parts.
     concept_quality_ : DataFrame
         Held-out AUROC, counts and, where a concept was dropped, the reason, for every concept that was tried.
+        ``abstain`` is True where nothing shows that a concept is seen; zero-shot, that is everywhere.
     reference_ : ndarray of shape (m,)
         Mean activation of the training images, from which contributions are measured.
+    change_log_ : list of dict
+        What :meth:`edit`, :meth:`calibrate` and :meth:`for_prevalence` changed after the fit.
 
     References
     ----------
@@ -80,7 +84,7 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         bank: ConceptBank | str | Path | None = None,
-        encoder: Encoder | str = "classical",
+        encoder: Encoder | str | Path = "classical",
         *,
         scorer: ConceptScorer | FrozenEstimator | None = None,
         head: ConceptHead | ConceptHeadCV | None = None,
@@ -129,7 +133,13 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If labels or answers are unusable, or there are neither answers nor a fitted scorer.
+            If labels or answers are unusable, or there are neither answers nor a fitted scorer nor an encoder with a
+            text side.
+
+        Warns
+        -----
+        UserWarning
+            If the concepts are read zero-shot.
         """
         embeddings = self._embed(X, fitting=True)
         self.classes_, _ = check_labels(y, len(embeddings))
@@ -140,8 +150,11 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
         if head.prior is not None and head.prior_signs is None:
             signs, confidence = self.bank_.prior_matrix(self.classes_)
             head.set_params(prior_signs=signs, prior_confidence=confidence)
+        if isinstance(head.concept_groups, str) and head.concept_groups == "bank":
+            head.set_params(concept_groups=self.bank_.concept_groups())
         fold_groups = {"groups": groups} if groups is not None and isinstance(head, ConceptHeadCV) else {}
         self.head_ = head.fit(activations, np.asarray(y), sample_weight=sample_weight, **fold_groups)
+        self._seen = activations, np.asarray(y), sample_weight  # for edits; not saved
         return self
 
     def concepts(self, X: Any) -> pd.DataFrame:
@@ -208,31 +221,8 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
             If the folder cannot be written.
         """
         check_fitted(self, "head_")
-        with atomic_path(path) as folder:
-            folder.mkdir()
-            self.bank_.to_json(folder / "bank.json")
-            write_json(folder / "model.json", {"format": _FORMAT, "format_version": _VERSION, **self._state()})
-            write_arrays(
-                folder / "arrays.safetensors",
-                {
-                    "scorer.coef": self.scorer_.coef_,
-                    "scorer.intercept": self.scorer_.intercept_,
-                    "head.coef": self.head_.coef_,
-                    "head.intercept": self.head_.intercept_,
-                    "reference": self.reference_,
-                },
-            )
-        return Path(path)
-
-    def _state(self) -> dict[str, Any]:
-        quality = self.concept_quality_.astype(object).where(self.concept_quality_.notna(), None)
-        return {
-            "encoder": self.encoder if isinstance(self.encoder, str) else self.encoder.spec,
-            "classes": self.classes_.tolist(),
-            "head": {"alpha": getattr(self.head_, "alpha_", None), **_plain_params(self.head_, like=ConceptHead)},
-            "scorer": _plain_params(self.scorer_, like=ConceptScorer),
-            "concept_quality": quality.reset_index().to_dict(orient="records"),
-        }
+        parts = Parts(self.bank_, self.encoder, self.classes_, self.scorer_, self.head_, self.reference_)
+        return write_parts(parts, path)
 
     def _activations(self, X: Any) -> NDArray[np.float64]:
         check_fitted(self, "head_")
@@ -240,14 +230,12 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
 
     def _embed(self, X: Any, *, fitting: bool = False) -> NDArray[Any]:
         if fitting:
-            self.encoder_ = None if isinstance(self.encoder, str) else self.encoder
+            self.encoder_ = None if isinstance(self.encoder, str | Path) else self.encoder
         if _are_embeddings(X):
             return np.asarray(X)
         if isinstance(X, str | Path):
             raise InputTypeError(f"X must be a sequence of images, got the single path {str(X)!r}; put it in a list.")
-        if self.encoder_ is None:
-            self.encoder_ = load_encoder(self.encoder) if isinstance(self.encoder, str | Path) else self.encoder
-        return embed(self.encoder_, X, store=self.store, progress=self.progress).rows
+        return embed(self._loaded_encoder(), X, store=self.store, progress=self.progress).rows
 
     def _fit_scorer(
         self,
@@ -265,11 +253,33 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
             self.concept_quality_ = self.scorer_.quality_
             bank = as_bank(self.bank, self.scorer_.get_feature_names_out())
             return bank, np.asarray(self.scorer_.transform(embeddings))
+        if self.scorer is None and concepts is None and reports is None:
+            encoder = self._loaded_encoder()
+            if isinstance(encoder, TextEncoder):
+                return self._fit_zero_shot(embeddings, encoder)
         bank, answers = concept_answers(len(embeddings), self.bank, concepts, reports)
         self.scorer_ = clone(self.scorer) if self.scorer is not None else ConceptScorer(progress=self.progress)
         activations = np.asarray(self.scorer_.fit_transform(embeddings, answers, groups=groups))
         self.concept_quality_ = self.scorer_.quality_
         return bank, activations
+
+    def _fit_zero_shot(self, embeddings: NDArray[Any], encoder: TextEncoder) -> tuple[ConceptBank, NDArray[np.float64]]:
+        """Read the concepts by the encoder's own words; of the images, these learn only where 0.5 lies."""
+        bank = as_bank(self.bank, ())
+        self.scorer_ = ZeroShotScorer(bank, encoder).fit(embeddings)
+        self.concept_quality_ = self.scorer_.quality_
+        warnings.warn(
+            f"There are no concept answers: the {len(bank)} concepts are read by the words of {encoder.spec} alone "
+            "(zero-shot), and nothing certifies that they are seen. Pass reports= or concepts= to have them learnt and "
+            "certified on held-out images, or check these with scorer_.certify(embeddings, answers).",
+            stacklevel=4,
+        )
+        return bank, np.asarray(self.scorer_.transform(embeddings))
+
+    def _loaded_encoder(self) -> Encoder:
+        if self.encoder_ is None:
+            self.encoder_ = load_encoder(self.encoder) if isinstance(self.encoder, str | Path) else self.encoder
+        return self.encoder_
 
 
 def load(path: str | Path, *, encoder: Encoder | str | None = None) -> ConceptBottleneckClassifier:
@@ -289,17 +299,14 @@ def load(path: str | Path, *, encoder: Encoder | str | None = None) -> ConceptBo
     FormatError
         If the model has another version or a broken field.
     """
-    folder = Path(path)
-    state = read_json(folder / "model.json", what=_FORMAT, versions=(_VERSION,))
-    arrays = read_arrays(folder / "arrays.safetensors")
-    bank = ConceptBank.from_json(folder / "bank.json")
-    try:
-        return _rebuild(state, arrays, bank, encoder)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(
-            f"{folder / 'model.json'} does not describe a model: {type(error).__name__} at {error}. "
-            "Was the folder copied whole? Else fit and save again."
-        ) from error
+    parts = read_parts(path, encoder)
+    clf = ConceptBottleneckClassifier(
+        parts.bank, parts.encoder, scorer=FrozenEstimator(parts.scorer), head=clone(parts.head)
+    )
+    clf.classes_, clf.bank_, clf.encoder_ = parts.classes, parts.bank, None
+    clf.scorer_, clf.head_, clf.reference_ = parts.scorer, parts.head, parts.reference
+    clf.concept_quality_ = parts.scorer.quality_
+    return clf
 
 
 def linear_probe(*, cv: int = 5, random_state: int | None = 0) -> Pipeline:
@@ -324,47 +331,7 @@ def linear_probe(*, cv: int = 5, random_state: int | None = 0) -> Pipeline:
     return make_pipeline(StandardScaler(), probe)
 
 
-def _rebuild(
-    state: dict[str, Any], arrays: dict[str, NDArray[Any]], bank: ConceptBank, encoder: Encoder | str | None
-) -> ConceptBottleneckClassifier:
-    n_concepts, d = arrays["scorer.coef"].shape
-    if len(bank) != n_concepts:
-        raise FormatError(f"bank.json has {len(bank)} concepts, but the weights are for {n_concepts}.")
-    classes = np.asarray(state["classes"])
-    scorer = ConceptScorer(**state["scorer"])
-    scorer.coef_, scorer.intercept_ = arrays["scorer.coef"], arrays["scorer.intercept"]
-    scorer.concepts_ = np.asarray(bank.ids, dtype=object)
-    scorer.n_features_in_ = d
-    scorer.quality_ = pd.DataFrame(state["concept_quality"]).set_index("concept")
-    signs, confidence = bank.prior_matrix(classes)
-    head = ConceptHead(**state["head"], prior_signs=signs, prior_confidence=confidence)
-    head.coef_, head.intercept_, head.classes_ = arrays["head.coef"], arrays["head.intercept"], classes
-    head.n_features_in_ = n_concepts
-    clf = ConceptBottleneckClassifier(
-        bank, state["encoder"] if encoder is None else encoder, scorer=FrozenEstimator(scorer), head=clone(head)
-    )
-    clf.classes_, clf.bank_, clf.encoder_ = classes, bank, None
-    clf.scorer_, clf.head_, clf.reference_ = scorer, head, arrays["reference"]
-    clf.concept_quality_ = scorer.quality_
-    return clf
-
-
 def _are_embeddings(X: Any) -> bool:
     if isinstance(X, pd.DataFrame):
         return True
     return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f"
-
-
-def _plain_params(estimator: BaseEstimator, *, like: type[BaseEstimator]) -> dict[str, Any]:
-    """The parameters of ``estimator`` that the class ``like`` has, too, and that JSON can hold."""
-    known = like._get_param_names()
-    return {name: value for name, value in estimator.get_params().items() if name in known and _is_plain(value)}
-
-
-def _is_plain(value: Any) -> bool:
-    """True for what JSON can hold: numbers, text, None, and maps or lists of them."""
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return all(_is_plain(item) for item in value)
-    return value is None or isinstance(value, bool | int | float | str)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from rich.text import Text
 from knobo.cli_annotate import annotate
 from knobo.cli_bank import bank_app
 from knobo.cli_corpus import corpus_app
+from knobo.cli_edit import edit_app
 from knobo.cli_images import images_app
 from knobo.cli_models import models_app
 from knobo.cli_output import error_console, interactive, out_console, print_frame
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from knobo.images import Manifest
+    from knobo.images import ImageFile, Manifest
 
 app = typer.Typer(
     help="Interpretable medical-image classification with concept bottlenecks. "
@@ -40,6 +42,7 @@ app.command()(annotate)
 app.add_typer(bank_app, name="bank")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(store_app, name="store")
+app.add_typer(edit_app, name="edit")
 app.add_typer(images_app, name="images")
 app.add_typer(models_app, name="models")
 app.command()(score)
@@ -93,7 +96,7 @@ def fit(
     image: ImageColumn = "image",
     concepts: Annotated[str, typer.Option(help="Comma-separated columns with an expert's concept answers.")] = "",
     report: Annotated[str | None, typer.Option(help="Column with free-text reports.")] = None,
-    bank: Annotated[str | None, typer.Option(help="A shipped bank or a bank file; needed with --report.")] = None,
+    bank: Annotated[str | None, typer.Option(help="A shipped bank or a file; alone it is read zero-shot.")] = None,
     group: Annotated[str | None, typer.Option(help="Column that keeps images of one patient together.")] = None,
     encoder: Annotated[str, typer.Option(help="Such as classical, whyxrayclip, local-dir:FOLDER.")] = "classical",
     store: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings between runs.")] = None,
@@ -109,13 +112,16 @@ def fit(
 
     from knobo.classifier import ConceptBottleneckClassifier
     from knobo.comparison import cross_validate
-    from knobo.encoders import embed, load_encoder
+    from knobo.encoders import TextEncoder, embed, load_encoder
     from knobo.grounding import ConceptScorer, concept_answers
     from knobo.images import concept_columns, read_manifest
 
     names = [name.strip() for name in concepts.split(",") if name.strip()]
-    if not names and report is None:
-        raise InputError("There are no concept answers: give --concepts with column names, or --report with --bank.")
+    if not names and report is None and bank is None:
+        raise InputError(
+            "There are no concept answers: give --concepts with column names, --report with --bank, or --bank with an "
+            "--encoder that has a text side."
+        )
     if report is not None and bank is None:
         raise InputError("--report needs a bank to read the reports with: give --bank chest-xray or a bank file.")
     data = read_manifest(manifest, image=image, label=label, report=report, group=group)
@@ -123,8 +129,11 @@ def fit(
     columns = concept_columns(data.frame, names) if names else None
     loaded_encoder = load_encoder(encoder)
     embeddings = embed(loaded_encoder, data.paths, store=store, progress=interactive()).rows
-    the_bank, answers = concept_answers(len(embeddings), bank, columns, data.reports)
-    clf = ConceptBottleneckClassifier(the_bank, loaded_encoder, scorer=ConceptScorer(random_state=seed))
+    if names or report is not None or not isinstance(loaded_encoder, TextEncoder):
+        the_bank, answers = concept_answers(len(embeddings), bank, columns, data.reports)
+        clf = ConceptBottleneckClassifier(the_bank, loaded_encoder, scorer=ConceptScorer(random_state=seed))
+    else:
+        answers, clf = None, ConceptBottleneckClassifier(bank, loaded_encoder)
     table, probabilities = cross_validate(
         clf, embeddings, labels, answers, expert=bool(names), cv=cv, groups=data.groups, random_state=seed
     )
@@ -135,7 +144,12 @@ def fit(
     write_text(out / "predictions.csv", _held_out_frame(data, probabilities, clf.classes_).to_csv(index=False))
     _print_metrics(table, f"{cv}-fold cross-validation, {len(embeddings)} images, 95 % intervals")
     quality = clf.concept_quality_.reset_index()[["concept", "n_yes", "n_no", "auroc", "kept"]]
-    print_frame(quality[quality["auroc"].notna()], "Concepts: held-out quality (all columns in concepts.csv)")
+    checked = quality[quality["auroc"].notna()]
+    if len(checked):
+        print_frame(checked, "Concepts: held-out quality (all columns in concepts.csv)")
+    else:
+        text = f"{len(quality)} concepts were read by the encoder's words; no answers check that they are seen."
+        out_console.print(text, soft_wrap=True)
     out_console.print(f"Model: {out / 'model'}", soft_wrap=True)
 
 
@@ -153,13 +167,13 @@ def predict(
     import pandas as pd
 
     from knobo.classifier import load
+    from knobo.images.source import source_columns
 
     clf = load(model)
     paths = _image_paths(images, image)
     proba = clf.predict_proba(paths)
-    frame = pd.DataFrame(proba, columns=[f"p[{name}]" for name in clf.classes_])
-    frame.insert(0, "prediction", clf.classes_[proba.argmax(axis=1)])
-    frame.insert(0, "image", [str(path) for path in paths])
+    frame = pd.DataFrame(source_columns(paths)).assign(prediction=clf.classes_[proba.argmax(axis=1)])
+    frame[[f"p[{name}]" for name in clf.classes_]] = proba
     if out is None:
         shown = pd.DataFrame({"image": [path.name for path in paths], "prediction": frame["prediction"]})
         shown["probabilities"] = [_ranked(row, clf.classes_) for row in proba]
@@ -258,7 +272,7 @@ def phantom(
     modality: Annotated[Modality, typer.Argument(help="What to draw.")],
     n: Annotated[int, typer.Option("--n", help="Number of images.")] = 20,
     size: Annotated[int, typer.Option(help="Side in pixels.")] = 224,
-    hospital: Annotated[str, typer.Option(help="A or B.")] = "A",
+    hospital: Annotated[str, typer.Option(help="A, B or C.")] = "A",
     out: Out = Path("phantom"),
     seed: Seed = 0,
 ) -> None:
@@ -278,25 +292,27 @@ def _ranked(probabilities: np.ndarray[Any, Any], classes: np.ndarray[Any, Any]) 
     return ", ".join(f"{classes[k]} {probabilities[k]:.2f}" for k in (-probabilities).argsort(kind="stable"))
 
 
-def _image_paths(images: list[Path], column: str) -> list[Path]:
+def _image_paths(images: list[Path], column: str) -> Sequence[Path | ImageFile]:
     if len(images) == 1 and images[0].suffix.lower() == ".csv":
         from knobo.images import read_manifest
 
-        return list(read_manifest(images[0], image=column).paths)
+        return read_manifest(images[0], image=column).paths
     return images
 
 
 def _held_out_frame(data: Manifest, probabilities: dict[str, Any], classes: np.ndarray[Any, Any]) -> pd.DataFrame:
     import pandas as pd
 
-    frame = pd.DataFrame({"image": [str(path) for path in data.paths], "label": data.labels})
+    from knobo.images.source import source_columns
+
+    frame = pd.DataFrame(source_columns(data.paths)).assign(label=data.labels)
     for model, proba in probabilities.items():
         for k, name in enumerate(classes):
             frame[f"{model}: p[{name}]"] = proba[:, k]
     return frame
 
 
-def _save_cases(why: Any, paths: list[Path], folder: Path) -> None:
+def _save_cases(why: Any, paths: Sequence[Path | ImageFile], folder: Path) -> None:
     from matplotlib.figure import Figure
 
     from knobo.explain import plot_case

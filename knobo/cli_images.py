@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,8 @@ from knobo.storage import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from knobo.images.check import Source
 
 images_app = typer.Typer(help="Check images, and make manifests of published datasets.", no_args_is_help=True)
 
@@ -38,7 +41,7 @@ def images_check(
     Example: `knobo images check images.csv --label diagnosis --group patient --split split --out check`
     """
     from knobo.images import check_images
-    from knobo.images.manifest import read_table
+    from knobo.images.check import opened
 
     problems = check_images(
         manifest,
@@ -50,7 +53,7 @@ def images_check(
         near=near,
         progress=interactive(),
     )
-    frame = read_table(manifest, text=[image])
+    frame, names, sources = opened(manifest, image)
     if problems.empty:
         out_console.print(f"{len(frame)} images, nothing wrong.")
     else:
@@ -60,14 +63,15 @@ def images_check(
     if out is not None:
         write_text(out / "problems.csv", problems.to_csv(index=False))
         label = label or ("label" if "label" in frame.columns else None)
-        _write_sheet(manifest.parent, frame[image], frame[label] if label else None, problems, size, out)
+        labels = frame[label].fillna("").astype(str).tolist() if label else [""] * len(frame)
+        _write_sheet(names, sources, labels, problems, size, out)
         out_console.print(f"Written: {out / 'problems.csv'}, {out / 'thumbnails.png'}", soft_wrap=True)
     if (problems["severity"] == "error").any():
         raise typer.Exit(1)
 
 
 def _write_sheet(
-    folder: Path, images: pd.Series[Any], labels: pd.Series[Any] | None, problems: pd.DataFrame, size: int, out: Path
+    names: list[str], sources: list[Source], labels: list[str], problems: pd.DataFrame, size: int, out: Path
 ) -> None:
     """Up to half of the sheet for images with problems, the rest evenly through the manifest."""
     import numpy as np
@@ -75,19 +79,20 @@ def _write_sheet(
     from knobo.images import thumbnail_sheet
     from knobo.images.thumbnails import save_sheet
 
-    names = images.dropna().astype(str)
+    rows = {
+        name: (source, label)
+        for name, source, label in zip(names, sources, labels, strict=True)
+        if isinstance(source, os.PathLike)
+    }
     odd = problems[problems["image"] != ""].drop_duplicates("image").set_index("image")["problem"]
-    flagged = list(odd.index[: _ON_SHEET // 2])
-    others = [name for name in names.unique() if name not in odd.index]
+    flagged = [name for name in odd.index if name in rows][: _ON_SHEET // 2]
+    others = [name for name in rows if name not in odd.index]
     rest = min(len(others), _ON_SHEET - len(flagged))
     chosen = [others[n] for n in np.linspace(0, len(others) - 1, rest).astype(int)] if rest else []
-    known = {} if labels is None else dict(zip(images.astype(str), labels.fillna("").astype(str), strict=True))
     shown = [*flagged, *chosen]
     marked = [name in odd.index for name in shown]
-    captions = [
-        f"{odd[name] if mark else known.get(name, '')} {name}" for name, mark in zip(shown, marked, strict=True)
-    ]
-    sheet = thumbnail_sheet([folder / name for name in shown], captions, marked=marked, size=size)
+    captions = [f"{odd[name] if mark else rows[name][1]} {name}" for name, mark in zip(shown, marked, strict=True)]
+    sheet = thumbnail_sheet([rows[name][0] for name in shown], captions, marked=marked, size=size)
     save_sheet(sheet, out / "thumbnails.png")
 
 

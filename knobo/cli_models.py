@@ -43,6 +43,7 @@ def models_list(
         table.add_row(card.name, card.loader, card.modality, card.licence)
     out_console.print(table)
     out_console.print("`knobo models show NAME` says more. An empty cell: no source was seen.")
+    out_console.print("Beside these, `classical` and `phantom-clip` (for synthetic images only) come with knobo.")
 
 
 @models_app.command("show")
@@ -51,8 +52,14 @@ def models_show(name: Annotated[str, typer.Argument(help="Name or alias, such as
 
     Example: `knobo models show whyxrayclip`
     """
+    from knobo.encoders.load import PHANTOM_CLIP, phantom_card
     from knobo.encoders.registry import get_model
 
+    if name.lower() == PHANTOM_CLIP:
+        from rich.markdown import Markdown
+
+        out_console.print(Markdown(phantom_card()))
+        return
     card = get_model(name)
     for label, value in _facts(card):
         out_console.print(f"{label:<15}{value or 'not known'}", soft_wrap=True)

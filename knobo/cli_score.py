@@ -10,7 +10,6 @@ import typer
 
 from knobo.cli_llm import CACHE, BudgetCalls, BudgetUsd, Cache, LlmUrl, Rates, language_model, print_totals
 from knobo.cli_output import out_console, print_frame
-from knobo.errors import InputError
 
 
 def score(
@@ -34,6 +33,9 @@ def score(
 ) -> None:
     """Ask a chat model about every finding of a bank in every image, and add a column a finding to the manifest.
 
+    A column of the manifest that is called like a finding stays as it is, and the model is not told of it; what the
+    model says then stands in a column called `FINDING (model)`.
+
     The pixels of the images are sent to the server of the model; their metadata and file names are not.
 
     Example: `knobo score images.csv --bank chest-xray --llm MODEL --llm-url http://localhost:8000/v1 --dry-run`
@@ -47,18 +49,21 @@ def score(
     data = read_manifest(manifest, image=image)
     model = language_model(llm, llm_url, cache, budget_calls, budget_usd, price, offline=offline)
     chat = ChatScorer(bank, model, batch=batch, max_side=max_side)
-    taken = sorted(set(chat.bank.ids) & set(data.frame.columns))
-    if taken:
-        raise InputError(f"{manifest} already has the column {taken[0]!r} ({len(taken)} in all). Rename or remove it.")
     if dry_run:
         out_console.print(f"{len(data)} images, {len(chat.bank)} findings. {chat.dry_run(data.paths)}", soft_wrap=True)
         return
     scores = chat.ask(data.paths)
     columns = scores.round().astype("Int64") if answers else scores.round(4)
-    frame = pd.concat([data.frame.reset_index(drop=True), columns], axis=1)
+    taken = {name: f"{name} (model)" for name in chat.bank.ids if name in data.frame.columns}
+    columns = columns.rename(columns=taken)
+    kept = data.frame.reset_index(drop=True).drop(columns=list(taken.values()), errors="ignore")
+    frame = pd.concat([kept, columns], axis=1)
     frame[image] = [os.path.relpath(path, out.parent) for path in data.paths]
     write_text(out, frame.to_csv(index=False))
     counts = pd.DataFrame({"yes": (scores > 0.5).sum(), "no": (scores <= 0.5).sum(), "unknown": scores.isna().sum()})
     print_frame(counts.reset_index(names="concept"), "What the model says")
+    if taken:
+        names = ", ".join(map(repr, taken.values()))
+        out_console.print(f"Columns called like a finding stay; the model's are called {names}.", soft_wrap=True)
     print_totals(model)
     out_console.print(f"{len(data)} images, {len(chat.bank)} findings: {out}", soft_wrap=True)

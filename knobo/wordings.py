@@ -58,9 +58,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Findings by id, classes of words, and statements of normality with the groups that each of them clears."""
+    """Findings by id, classes of words, and statements of normality with the groups that each of them clears.
+
+    ``together`` names findings that, held as one concept, take in a further one: who does not tell pneumonia from
+    consolidation means disease of the airspaces.
+    """
 
     findings: dict[str, Finding]
+    together: tuple[tuple[frozenset[str], str], ...]
     word_classes: dict[str, tuple[str, ...]]
     statements: tuple[tuple[tuple[str, ...], frozenset[str]], ...]
 
@@ -76,6 +81,7 @@ def lexicon() -> Lexicon:
     findings = [_finding(fields) for fields in document["findings"]]
     return Lexicon(
         {finding.id: finding for finding in findings},
+        tuple((frozenset(item["findings"]), item["include"]) for item in document["together"]),
         {name: tuple(members) for name, members in document["word_classes"].items()},
         tuple((tuple(item["says"]), frozenset(item["denies"])) for item in document["statements"]),
     )
@@ -88,7 +94,11 @@ def findings_named(name: str) -> tuple[Finding, ...]:
         return (whole,)
     parts = _parts(name)
     found = [lexicon().find(part) for part in parts] if len(parts) > 1 else []
-    return tuple(dict.fromkeys(finding for finding in found if finding is not None)) if all(found) else ()
+    if not all(found):
+        return ()
+    named = {finding.id: finding for finding in found if finding is not None}
+    more = [lexicon().findings[other] for several, other in lexicon().together if several <= named.keys()]
+    return tuple(dict.fromkeys([*named.values(), *more]))
 
 
 def is_normality(name: str) -> bool:
@@ -99,7 +109,8 @@ def is_normality(name: str) -> bool:
 def synonyms(name: str) -> tuple[str, ...]:
     """Plain wordings of a finding from the shipped lexicon and knowledge base, without the name itself."""
     found: dict[str, None] = {}
-    for finding in findings_named(name):
+    named = findings_named(name)
+    for finding in named:
         for wording in (*finding.names, *itertools.chain.from_iterable(map(plain, finding.wordings))):
             found.setdefault(wording, None)
         for other in finding.names:
@@ -108,7 +119,8 @@ def synonyms(name: str) -> tuple[str, ...]:
     seen = {name.lower()}
     kept = []
     for wording in found:
-        if wording.lower() not in seen:
+        owner = lexicon().find(wording)
+        if wording.lower() not in seen and (owner is None or not named or owner in named):
             seen.add(wording.lower())
             kept.append(wording)
     return tuple(kept[:_MOST_SYNONYMS])
@@ -154,13 +166,18 @@ def stem(word: str) -> str:
     if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")):
         return word[:-2]
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
+        return str(_document()["irregular"].get(word[:-1], word[:-1]))
     return word
 
 
 def words(text: str) -> list[str]:
     """Comparable words and punctuation marks of a text."""
-    return list(map(stem, _WORD.findall(text.lower())))
+    return list(map(stem, spelled(text)))
+
+
+def spelled(text: str) -> list[str]:
+    """Words, as they are spelled but in lower case, and punctuation marks of a text."""
+    return _WORD.findall(text.lower())
 
 
 @lru_cache(maxsize=1)
@@ -172,7 +189,7 @@ def _document() -> dict[str, Any]:
 
 
 class Speller(dict[str, str]):
-    """Comparable words to themselves, or to the one known word that a single slip of the pen makes of them.
+    """Words of a text to comparable words, or to the one known word that a single slip of the pen makes of them.
 
     Parameters
     ----------
@@ -193,9 +210,11 @@ class Speller(dict[str, str]):
                     self._near.setdefault(form, set()).add(word)
 
     def __missing__(self, word: str) -> str:
-        meant = word
-        if len(word) >= _LONG - 1 and word not in self._known and word.isalpha():
-            near = {known for form in _shortened(word) for known in self._near.get(form, ()) if _one_slip(word, known)}
+        meant = stem(word)
+        if len(meant) >= _LONG - 1 and meant not in self._known and meant.isalpha():
+            near = {
+                known for form in _shortened(meant) for known in self._near.get(form, ()) if _one_slip(meant, known)
+            }
             if len(near) == 1:
                 meant = near.pop()
         self[word] = meant

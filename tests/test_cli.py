@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -25,6 +26,8 @@ COMMANDS = [
     ["store", "stats"],
     ["store", "verify"],
     ["store", "gc"],
+    ["edit", "apply"],
+    ["edit", "log"],
     ["fit"],
     ["predict"],
     ["explain"],
@@ -103,6 +106,14 @@ def test_fit_reads_reports_with_a_bank(phantoms, tmp_path):
     assert set(pd.read_csv(tmp_path / "metrics.csv")["model"]) == {"bottleneck", "linear probe"}
 
 
+@pytest.mark.filterwarnings("ignore:There are no concept answers")
+def test_fit_reads_a_bank_by_the_words_of_the_encoder(phantoms, tmp_path):
+    manifest = phantoms / "A" / "manifest.csv"
+    options = ("--bank", "chest-xray", "--encoder", "phantom-clip", "--cv", 2, "--out", tmp_path)
+    assert "no answers check that they are seen" in run("fit", manifest, "--label", "label", *options)
+    assert set(pd.read_csv(tmp_path / "metrics.csv")["model"]) == {"bottleneck", "linear probe"}
+
+
 def test_predict_prints_and_writes(fitted, phantoms, tmp_path):
     model = fitted[0] / "model"
     image = next((phantoms / "B").rglob("*.png"))
@@ -112,6 +123,22 @@ def test_predict_prints_and_writes(fitted, phantoms, tmp_path):
     run("predict", model, phantoms / "B" / "manifest.csv", "--out", tmp_path / "p.csv")
     frame = pd.read_csv(tmp_path / "p.csv")
     assert frame.filter(like="p[").sum(axis=1).to_numpy() == pytest.approx(1)
+
+
+def test_frames_of_a_manifest_are_images_of_their_own(fitted, phantoms, tmp_path):
+    names = pd.read_csv(phantoms / "B" / "manifest.csv")["image"][:2]
+    pages = [Image.open(phantoms / "B" / name) for name in names]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    (tmp_path / "m.csv").write_text("image,frame\nstack.tif,0\nstack.tif,1\n")
+    out = tmp_path / "p.csv"
+    run("predict", fitted[0] / "model", tmp_path / "m.csv", "--out", out)
+    run("predict", fitted[0] / "model", phantoms / "B" / "manifest.csv", "--out", tmp_path / "single.csv")
+    table, single = pd.read_csv(out), pd.read_csv(tmp_path / "single.csv")[:2]
+    assert table["frame"].tolist() == [0, 1]
+    assert table["image"].tolist() == [str(tmp_path / "stack.tif")] * 2
+    np.testing.assert_array_equal(table.filter(like="p["), single.filter(like="p["))
+    run("explain", fitted[0] / "model", tmp_path / "m.csv", "--out", tmp_path / "why")
+    assert {path.name for path in (tmp_path / "why").glob("*.png")} == {"001-stack.png", "002-stack.png"}
 
 
 def test_explain_draws_each_case(fitted, phantoms, tmp_path):

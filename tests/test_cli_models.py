@@ -1,6 +1,7 @@
 """The commands ``knobo models …``."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def test_list_filters_by_modality_and_loader():
     assert "whylesionclip" not in chest
     assert "plip" not in run("list", "--loader", "own")
     assert "0 published encoders" in run("list", "--loader", "keras")
+
+
+def test_warnings_are_one_line_without_code():
+    command = [sys.executable, "-c", "from knobo.cli import main; main()", "models", "check", "phantom-clip"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    warning = "Warning: phantom-clip was trained on synthetic images only; it knows nothing about real patients."
+    assert warning in done.stderr.splitlines()
+    assert "cli_models.py" not in done.stderr
 
 
 def test_show_tells_what_is_known_and_where_it_was_read():
@@ -94,3 +103,8 @@ def test_check_names_what_is_wrong(monkeypatch):
     monkeypatch.setattr("knobo.encoders.load_encoder", lambda name, **_: Wavering())
     with pytest.raises(FormatError, match="wavering is not fit for use: texts have 1 values"):
         run("check", "wavering")
+
+
+def test_show_phantom_clip_prints_its_card():
+    assert "It knows nothing about real patients" in run("show", "Phantom-CLIP")
+    assert "phantom-clip" in run("list", "--modality", "chest")

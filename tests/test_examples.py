@@ -4,6 +4,9 @@ import runpy
 import sys
 from pathlib import Path
 
+import pytest
+
+from knobo.encoders import load_encoder
 from knobo.phantom import make_chest_xrays, write_phantom
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -27,3 +30,11 @@ def test_check_shift(monkeypatch, capsys):
     out = run(monkeypatch, capsys, "02_check_shift.py", "--n", 240, "--size", 64)
     assert "linear probe" in out
     assert "gap" in out
+
+
+@pytest.mark.filterwarnings("ignore:Only one class is present")  # a dozen phantoms lack the rarest finding
+def test_train_phantom_clip(tmp_path, monkeypatch, capsys):
+    sizes = ("--chest", 6, "--skin", 6, "--test", 12, "--epochs", 1, 1)
+    out = run(monkeypatch, capsys, "train_phantom_clip.py", tmp_path / "model", *sizes)
+    assert "24 image-report pairs" in out
+    assert load_encoder(tmp_path / "model").encode_texts(["no nodule"]).shape == (1, 128)

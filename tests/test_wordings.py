@@ -25,7 +25,7 @@ def test_usual_findings_have_many_wordings(name):
         ("Fractures, Bone", ["fracture"]),
         ("pulmonary_oedema", ["edema"]),
         ("Nodule / Mass", ["nodule", "mass"]),
-        ("pneumonia or consolidation", ["pneumonia", "consolidation"]),
+        ("pneumonia or consolidation", ["pneumonia", "consolidation", "airspace-disease"]),
         ("nodule_mass", ["nodule", "mass"]),
         ("Hernia, Hiatal", ["hiatal-hernia"]),
         ("nodule or zebra", []),
@@ -88,3 +88,18 @@ def test_words_of_a_text():
 def test_a_slip_of_the_pen_is_mended_and_other_words_are_left(word, meant):
     speller = Speller(["effusion", "pneumothorax", "atelectasis", "loculated", "typical", "mass"], ["hyperinflated"])
     assert speller[word] == meant
+
+
+def test_the_name_of_another_finding_is_no_synonym():
+    assert "airspace disease" not in synonyms("consolidation")
+    assert "airspace consolidation" in synonyms("consolidation")
+
+
+@pytest.mark.parametrize("word", ["odema", "nodual", "noduels", "nodules"])
+def test_short_words_misspelt_are_listed(word):
+    assert stem(word) in {"edema", "nodule"}
+
+
+@pytest.mark.parametrize("name", ["Pleural Other", "Airspace disease", "Pneumonia/Consolidation", "Oedema"])
+def test_names_of_other_data_sets_are_known(name):
+    assert findings_named(name)

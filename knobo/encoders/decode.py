@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from knobo.images import ImageSource, read_image
+from knobo.images import ImageFile, ImageSource, read_image
 
 READING = 1
 """Number of the rules by which pixels are read; raise it when an image would be read differently than before."""
@@ -32,7 +32,8 @@ def open_rgb(source: ImageSource, *, at_least: tuple[int, int] | None = None) ->
     FileError, InputError, InputTypeError
         As :func:`knobo.images.read_image`.
     """
-    image = _open_quickly(source, at_least) if isinstance(source, str | os.PathLike) else None
+    plain = isinstance(source, str | os.PathLike) and not isinstance(source, ImageFile)
+    image = _open_quickly(source, at_least) if plain else None  # type: ignore[arg-type]
     return Image.fromarray(read_image(source)) if image is None else image
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,12 @@ from knobo.encoders.registry import ModelCard, close_names, find_model
 from knobo.encoders.torch_encoder import Precision
 from knobo.errors import DownloadError, FileError, FormatError, InputError, InputTypeError
 
+PHANTOM_CLIP = "phantom-clip"
+_PHANTOM_FOLDER = Path(__file__).with_name("phantom_clip")
+
 
 def load_encoder(
-    spec: str | Path,
+    spec: str | Path = PHANTOM_CLIP,
     *,
     device: str = "auto",
     precision: Precision = "fp32",
@@ -37,6 +41,9 @@ def load_encoder(
     ----------
     spec : str or Path
         - ``"classical"``: descriptors of colour, texture and shape; nothing to download.
+        - ``"phantom-clip"``, the default: a small image-text model that ships with knobo, for demonstrations and tests
+          on phantoms. It was trained on synthetic images only and knows nothing about real patients; loading it warns
+          of that. :func:`phantom_card` says how it was made.
         - A published model, such as ``"whyxrayclip"``, ``"biomedclip"`` or ``"medsiglip"``; case does not matter.
           :func:`knobo.encoders.published_models` and ``knobo models list`` give all names.
         - ``"local-dir:FOLDER"``, a Path, or the name of a folder that no published model has: a model in the format of
@@ -81,6 +88,11 @@ def load_encoder(
         families = name.removeprefix("classical").removeprefix(":")
         return ClassicalEncoder(families.split("+") if families else None)
     settings: dict[str, Any] = {"device": device, "precision": precision, "batch_size": batch_size}
+    if name == PHANTOM_CLIP and not isinstance(spec, Path):
+        warnings.warn(
+            "phantom-clip was trained on synthetic images only; it knows nothing about real patients.", stacklevel=2
+        )
+        return _load_folder(_PHANTOM_FOLDER, PHANTOM_CLIP, settings, trust_remote_code)
     card = None if isinstance(spec, Path) else find_model(name)  # a folder may be called like a model
     if card is not None:
         return _load_card(card, settings, trust_remote_code)
@@ -91,6 +103,11 @@ def load_encoder(
         folder = Path(name.removeprefix("local-dir:"))
         return _load_folder(folder, f"local-dir:{folder}", settings, trust_remote_code)
     return _load_open_clip(name, settings)
+
+
+def phantom_card() -> str:
+    """Return the card of phantom-clip, Markdown: data, settings, and how well it reads phantoms of a new hospital."""
+    return (_PHANTOM_FOLDER / "card.md").read_text(encoding="utf-8")
 
 
 def recognise(folder: Path) -> tuple[str, dict[str, Any]]:
@@ -171,11 +188,11 @@ def parse_open_clip(name: str) -> tuple[str, str]:
     architecture, _, tag = name.removeprefix("open_clip:").partition("/")
     known = architectures()
     if architecture not in known:
-        close = close_names(architecture, ("classical", *known))
+        close = close_names(architecture, ("classical", PHANTOM_CLIP, *known))
         hint = f"Did you mean {', '.join(close)}? " if close else ""
         raise InputError(
-            f"Unknown encoder {name!r}. {hint}Use 'classical', a published model (`knobo models list`), a folder, "
-            "'hf-hub:ORG/NAME', or open_clip's NAME/PRETRAINED."
+            f"Unknown encoder {name!r}. {hint}Use 'classical', 'phantom-clip', a published model (`knobo models "
+            "list`), a folder, 'hf-hub:ORG/NAME', or open_clip's NAME/PRETRAINED."
         )
     tags = pretrained_tags(architecture)
     if not tag and len(tags) == 1:

@@ -19,6 +19,7 @@ from knobo.encoders.base import Encoder
 from knobo.encoders.decode import READING
 from knobo.errors import FileError, FormatError, InputError
 from knobo.images import ImageSource, read_image
+from knobo.images.source import picture_digest
 from knobo.storage import read_json, write_json
 
 FORMAT = "knobo.embeddings"
@@ -82,7 +83,7 @@ class EmbeddingStore:
     def key(self, source: ImageSource) -> tuple[bytes, FileState | None]:
         """Digest of an image, 32 bytes, and the state of its file before it was read.
 
-        A file counts by its bytes, anything else by its pixels.
+        A file counts by its bytes, and by the frame and window that are chosen in it; anything else by its pixels.
 
         Raises
         ------
@@ -101,7 +102,7 @@ class EmbeddingStore:
             raise FileError(f"Cannot read {source}: {error.strerror or error}.") from error
         if self.stats and not known:
             self.stats.remember(source, state, key)
-        return key, state
+        return picture_digest(key, source), state
 
     def __sklearn_clone__(self) -> EmbeddingStore:
         return self

@@ -9,7 +9,7 @@ import numpy as np
 
 from knobo.explain.case_widget import WHAT_IF, json_block, widget_data, widget_script, widget_style
 from knobo.explain.contributions import rank
-from knobo.explain.style import AGAINST, FOR, chance, plain, readable, signed
+from knobo.explain.style import AGAINST, FOR, LEFT_OUT, chance, plain, readable, signed
 
 if TYPE_CHECKING:
     from knobo.explain.explanation import Explanation
@@ -29,7 +29,8 @@ def explanation_html(why: Explanation) -> str:
     if len(why) > _MOST_CASES:
         more = len(why) - _MOST_CASES
         parts.append(f"<p>{more} more case{'s' * (more > 1)}; select one, such as <code>why[{_MOST_CASES}]</code>.</p>")
-    return f'<div class="knobo-explanation">{"".join(parts) + _widget(why) if parts else "<p>No cases.</p>"}</div>'
+    content = "".join(parts) + _widget(why) if parts else "<p>No cases.</p>"
+    return f'<div class="knobo-explanation">{content}</div>'
 
 
 def _widget(why: Explanation) -> str:
@@ -43,8 +44,8 @@ def _widget(why: Explanation) -> str:
 def _probabilities(one: Explanation) -> str:
     rows = [
         f'<tr data-class="{k}"><th scope="row" style="{_CELL};font-weight:normal">{escape(readable(name))}</th>'
-        f'<td style="{_CELL};width:120px"><span class="bar" aria-hidden="true"><span style="width:{100 * p:.1f}%"></span>'
-        f'</span></td><td class="num" style="{_NUMBER}">{escape(chance(p))}</td></tr>'
+        f'<td style="{_CELL};width:120px"><span class="bar" aria-hidden="true">'
+        f'<span style="width:{100 * p:.1f}%"></span></span></td><td class="num" style="{_NUMBER}">{escape(chance(p))}</td></tr>'
         for k, (name, p) in enumerate(zip(one.classes, one.probabilities[0].tolist(), strict=True))
     ]
     caption = '<caption style="text-align:left">Probabilities</caption>'
@@ -52,10 +53,10 @@ def _probabilities(one: Explanation) -> str:
 
 
 def _case_html(one: Explanation) -> str:
-    k = int(one.logits[0].argmax())
+    k = int(one.explained[0])
     values = one.contributions[0, k]
     ranked = rank(values, one.weights[k], _MOST_CONCEPTS)
-    longest = max(float(np.abs(values[ranked.top]).max(initial=0.0)), abs(ranked.rest), 1e-12)
+    longest = max(float(np.abs(values[ranked.top]).max(initial=0.0)), abs(ranked.rest), abs(one.rest[0, k]), 1e-12)
     rows = [_row("average image", "", plain(one.base[k]), "", "")]
     for j in ranked.top.tolist():
         concept = one.bank.concepts[j]
@@ -68,6 +69,9 @@ def _case_html(one: Explanation) -> str:
         rows.append(
             _row(f"{ranked.n_rest} other finding{plural}", "", signed(ranked.rest), _bar(ranked.rest, longest), "")
         )
+    if one.rest[0, k]:
+        left_out = float(one.rest[0, k])
+        rows.append(_row(LEFT_OUT, "", signed(left_out), _bar(left_out, longest), ""))
     rows.append(_row("this image", "", plain(one.logits[0, k]), "", ""))
     label = f"Case {one.cases[0]}: {readable(one.classes[k])} {chance(one.probabilities[0, k])}"
     heads = ("finding", _CELL), ("activation", _NUMBER), ("contribution", _NUMBER), ("", _CELL), ("evidence", _CELL)

@@ -7,8 +7,7 @@ are data: ``concepts/findings.json`` and ``concepts/annotator.json``.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -20,14 +19,26 @@ from knobo.bank import Concept, ConceptBank
 from knobo.errors import InputError
 from knobo.grounding.phrases import PhraseTree
 from knobo.grounding.reader import SentenceReader
-from knobo.grounding.scopes import Level, Meaning
+from knobo.grounding.scopes import Kinship, Meaning
 from knobo.grounding.sections import Sections
 from knobo.storage import read_json, shipped_path
-from knobo.wordings import FILLERS, GAP, LOOSE_GAP, Finding, Speller, findings_named, is_normality, lexicon, words
+from knobo.wordings import (
+    FILLERS,
+    GAP,
+    LOOSE_GAP,
+    Finding,
+    Speller,
+    findings_named,
+    is_normality,
+    lexicon,
+    spelled,
+    words,
+)
 
 Uncertain = Literal["blank", "positive", "negative"]
 
 _MOST_SENTENCES = 200_000  # whose reading is kept; reports repeat themselves
+_SILENCE: Mapping[int, int] = {}
 _PREPOSITIONS = ("of", "in", "at", "within", "to", "along")
 
 
@@ -74,14 +85,14 @@ def annotate_reports(
     if uncertain not in ("blank", "positive", "negative"):
         raise InputError(f"uncertain must be 'blank', 'positive' or 'negative', got {uncertain!r}.")
     annotator = _annotator(bank.concepts)
-    levels = np.zeros((len(reports), annotator.n_columns), dtype=np.int8)
+    rows = [_SILENCE] * len(reports)
     for row, report in enumerate(tqdm(reports, desc="Reading reports", disable=not progress)):
         if report is None or report != report:
             continue
         if not isinstance(report, str):
             raise InputError(f"Report {row} is {type(report).__name__}, expected text or None.")
-        annotator.read(report, levels[row])
-    return pd.DataFrame(annotator.answers(levels, uncertain), columns=list(bank.ids))
+        rows[row] = annotator.read(report)
+    return pd.DataFrame(annotator.answers(rows, uncertain), columns=list(bank.ids))
 
 
 class _Annotator:
@@ -89,8 +100,7 @@ class _Annotator:
 
     def __init__(self, concepts: Iterable[Concept]) -> None:
         rules = read_json(shipped_path("concepts", "annotator.json"), what="knobo.annotator", versions=(2,))
-        self._shorthand = dict(rules["shorthand"])
-        self._short = re.compile("|".join(map(re.escape, self._shorthand)))
+        self._shorthand = [(short, long) for short, long in rules["shorthand"]]
         self._sections = Sections(rules["skipped_headings"], rules["read_headings"])
         findings = lexicon().findings
         self._columns = {finding_id: column for column, finding_id in enumerate(findings)}
@@ -107,16 +117,22 @@ class _Annotator:
         self._of_concept: list[list[int] | None] = []
         for concept in concepts:
             self._of_concept.append(None if is_normality(concept.name) else self._columns_of(concept, tree))
-        lasting = frozenset(self._columns[f.id] for f in findings.values() if f.lasting)
-        self._reader = SentenceReader(tree, rules, lasting)
+        self._reader = SentenceReader(tree, rules, self._kinship(findings.values()))
         self._speller = Speller(tree.vocabulary, self._reader.vocabulary)
-        self._above: dict[int, list[int]] = {}
-        self._below: dict[int, list[int]] = {}
-        for finding in findings.values():
-            for broader in finding.is_a:
-                self._above.setdefault(self._columns[finding.id], []).append(self._columns[broader])
-                self._below.setdefault(self._columns[broader], []).append(self._columns[finding.id])
         self._read: dict[str, tuple[tuple[int, int], ...]] = {}
+
+    def _kinship(self, findings: Iterable[Finding]) -> Kinship:
+        above: dict[int, list[int]] = {}
+        below: dict[int, list[int]] = {}
+        lasting = set()
+        for finding in findings:
+            column = self._columns[finding.id]
+            if finding.lasting:
+                lasting.add(column)
+            for broader in finding.is_a:
+                above.setdefault(column, []).append(self._columns[broader])
+                below.setdefault(self._columns[broader], []).append(column)
+        return Kinship(above, below, frozenset(lasting))
 
     def _add(self, tree: PhraseTree, finding: Finding) -> None:
         column = frozenset({self._columns[finding.id]})
@@ -141,36 +157,37 @@ class _Annotator:
                     tree.add_words((sequence[1], preposition, FILLERS, sequence[0]), Meaning(names=frozenset({own})))
         return [own, *(self._columns[finding.id] for finding in named)]
 
-    def read(self, report: str, levels: np.ndarray[Any, np.dtype[np.int8]]) -> None:
-        """Raise the levels, of shape (n_columns,), to what the report says."""
-        for sentence in self._sections.sentences(report):
+    def read(self, report: str) -> dict[int, int]:
+        """The level of every column that the report speaks of."""
+        levels: dict[int, int] = {}
+        sentences = list(self._sections.sentences(report))
+        if len(sentences) > 1 and sentences[0].endswith("?"):
+            del sentences[0]  # what the referrer asks
+        for sentence in sentences:
             said = self._read.get(sentence)
             if said is None:
                 if len(self._read) >= _MOST_SENTENCES:
                     self.forget()
                 said = self._read[sentence] = self._sentence(sentence)
             for column, level in said:
-                if level > levels[column]:
+                if level > levels.get(column, -1):
                     levels[column] = level
+        return levels
 
     def forget(self) -> None:
         """Drop the sentences that were read before."""
         self._read.clear()
 
     def _sentence(self, sentence: str) -> tuple[tuple[int, int], ...]:
-        if self._short.search(sentence):
-            for short, long in self._shorthand.items():
-                sentence = sentence.replace(short, long)
-        levels = self._reader.read(list(map(self._speller.__getitem__, words(sentence))))
-        for column, level in list(levels.items()):
-            # A nodule is a lesion; where there is no lesion there is no nodule.
-            implied = self._above if level >= Level.DOUBTED else self._below if level == Level.DENIED else {}
-            for other in implied.get(column, ()):
-                levels[other] = max(levels.get(other, 0), level)
-        return tuple(levels.items())
+        for short, long in self._shorthand:
+            sentence = sentence.replace(short, long)
+        return tuple(self._reader.read([self._speller[word] for word in spelled(sentence)]).items())
 
-    def answers(self, levels: np.ndarray[Any, np.dtype[np.int8]], uncertain: Uncertain) -> np.ndarray[Any, Any]:
-        """Levels of shape (n, n_columns) to answers of shape (n, n_concepts)."""
+    def answers(self, rows: Sequence[Mapping[int, int]], uncertain: Uncertain) -> np.ndarray[Any, Any]:
+        """Levels of the columns that each of n reports speaks of to answers of shape (n, n_concepts)."""
+        levels = np.zeros((len(rows), self.n_columns), dtype=np.int8)
+        for row, said in zip(levels, rows, strict=True):
+            row[list(said.keys())] = list(said.values())
         doubt = {"blank": np.nan, "positive": 1.0, "negative": 0.0}[uncertain]
         answer = np.array([np.nan, 0.0, np.nan, doubt, 1.0])
         table = np.full((len(levels), len(self._of_concept)), np.nan)

@@ -47,8 +47,9 @@ def concept_answers(
     """
     if concepts is None and reports is None:
         raise InputError(
-            "There are no concept answers to learn from: pass reports=, or concepts=, or give the classifier a "
-            "fitted scorer as scorer=FrozenEstimator(scorer)."
+            "There are no concept answers to learn from: pass reports=, or concepts=; or use an encoder with a text "
+            "side, such as 'whyxrayclip', which reads concepts by its own words; or give the classifier a fitted "
+            "scorer as scorer=FrozenEstimator(scorer)."
         )
     for what, given in (("rows of concept answers", concepts), ("reports", reports)):
         if given is not None and len(given) != n:
@@ -72,7 +73,7 @@ def as_bank(bank: ConceptBank | str | Path | None, names: Iterable[Any]) -> Conc
         return load_bank(bank)
     found = {slug(str(name)): str(name).replace("_", " ") for name in names}
     if not found:
-        raise InputError("There is no bank to read the reports with: pass bank=, such as 'chest-xray'.")
+        raise InputError("There is no bank that says what to look for: pass bank=, such as 'chest-xray'.")
     return ConceptBank.from_names(found)
 
 

@@ -88,6 +88,8 @@ class PhraseTree:
         fillers = self._fillers
         for gap, node_behind in node.gaps.items():
             behind, stops = node_behind.following, self._stops.get(gap, fillers)
+            if behind.keys().isdisjoint(words):  # mostly so, and quicker than looking word by word
+                continue
             for j in range(i, min(i + _MOST_WORDS[gap] + 1, len(words))):
                 word = words[j]
                 if word in behind:

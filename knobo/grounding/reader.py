@@ -6,11 +6,10 @@ condition and person to the negation of NegEx (Chapman et al. 2001, doi:10.1006/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from knobo.grounding.phrases import Hit, PhraseTree
-from knobo.grounding.scopes import Level, Said, Scopes
+from knobo.grounding.scopes import Kinship, Level, Said, Scopes
 from knobo.wordings import stem
 
 _CUES = (
@@ -18,6 +17,7 @@ _CUES = (
     "negation_after",
     "not_a_negation",
     "likely",
+    "suggestive",
     "doubt_before",
     "doubt_after",
     "unexcluded_before",
@@ -32,7 +32,7 @@ _CUES = (
     "soft_breaks",
 )
 _DENIALS = frozenset({"negation_before", "negation_after"})
-_LIKELY = frozenset({"likely"})
+_LIKELY = frozenset({"likely", "suggestive"})
 _HEDGES = frozenset({"likely", "doubt_before", "unexcluded_before"})
 _NEAR = 3  # words between a cue of short reach and its finding
 _FAR = 10  # words between a finding and a cue that follows it
@@ -50,13 +50,12 @@ class SentenceReader:
     findings : PhraseTree of Meaning
     rules : dict
         The document ``concepts/annotator.json``.
-    lasting : frozenset of int
-        Findings that remain when their cause is past.
+    kinship : Kinship
     """
 
-    def __init__(self, findings: PhraseTree, rules: dict[str, Any], lasting: frozenset[int]) -> None:
+    def __init__(self, findings: PhraseTree, rules: dict[str, Any], kinship: Kinship) -> None:
         self._findings = findings
-        self._lasting = lasting
+        self._kinship = kinship
         self._cues = PhraseTree(rules["fillers"], {"...": rules["gap_stops"]})
         for name in _CUES:
             for pattern in rules[name]:
@@ -71,23 +70,25 @@ class SentenceReader:
     def read(self, words: list[str]) -> dict[int, int]:
         """The level of every finding that a sentence of comparable words speaks of."""
         mentions = self._mentions(words)
-        levels: dict[int, int] = {}
         if not mentions:
-            return levels
+            return {}
+        levels: dict[int, int] = {}
         for said in self._judge(words, mentions, self._cues_outside(words, mentions)):
-            meaning, level = said.meaning, said.level
-            _raise(levels, meaning.names, level)
-            if level >= Level.DOUBTED:
-                _raise(levels, meaning.hints, Level.HINTED)
-            if level >= Level.DENIED:
-                _raise(levels, meaning.denies, Level.DENIED)
+            effect = self._kinship.effect(said.meaning, said.level)
+            if not levels:
+                levels = dict(effect)
+                continue
+            for finding, level in effect.items():
+                if level > levels.get(finding, -1):
+                    levels[finding] = level
         return levels
 
     def _mentions(self, words: list[str]) -> list[Hit]:
         """Longest phrases; a shorter one counts beside it only if it ends earlier ("calcified | granuloma")."""
         found: list[Hit] = []
         starts = self._findings.starts()
-        spans: list[tuple[int, int, bool]] = []
+        ends: set[int] = set()
+        ignored_to = -1
         for i, word in enumerate(words):
             if word not in starts:
                 continue
@@ -95,18 +96,22 @@ class SentenceReader:
             if not hits:
                 continue
             # In "the markings are normal" the bare "markings" state nothing.
-            hits = [hit for hit in hits if not any(d.meaning.denies and d.solid == hit.end < d.end for d in hits)]
-            # What is found outweighs what is normal: "normal to mildly enlarged", "heart is enlarged, lungs normal".
-            best = max(hits, key=lambda hit: (bool(hit.meaning.names or hit.meaning.ignored), hit.end))
-            kept = (
-                [best] if best.meaning.ignored else [hit for hit in hits if hit.end == best.end or hit.solid == hit.end]
-            )
-            for hit in kept:
-                shadowed = (hit.end <= end if ignored else hit.end == end for _, end, ignored in spans)
-                if not hit.meaning.names | hit.meaning.hints or not any(shadowed):
+            best = hits[0]
+            if len(hits) > 1:
+                hits = [hit for hit in hits if not any(d.meaning.denies and d.solid == hit.end < d.end for d in hits)]
+                # What is found outweighs what is normal: "normal to mildly enlarged", "heart enlarged, lungs normal".
+                best = max(hits, key=lambda hit: (bool(hit.meaning.names or hit.meaning.ignored), hit.end))
+            if best.meaning.ignored:
+                ignored_to = max(ignored_to, best.end)
+                continue
+            for hit in hits:
+                if hit.meaning.ignored or (hit.end != best.end and hit.solid != hit.end):
+                    continue
+                shadowed = hit.end <= ignored_to or hit.end in ends
+                if not shadowed or not (hit.meaning.names or hit.meaning.hints):
                     found.append(hit)
-            spans.append((i, best.end, best.meaning.ignored))
-        return [hit for hit in found if not hit.meaning.ignored]
+            ends.add(best.end)
+        return found
 
     def _cues_outside(self, words: list[str], mentions: list[Hit]) -> dict[int, tuple[int, frozenset[str]]]:
         """End and kinds of the longest cue at each word, those inside a phrase left out."""
@@ -116,9 +121,12 @@ class SentenceReader:
         while i < len(words):
             hits = self._cues.at(words, i) if words[i] in starts else []
             if hits:
-                end = max(hit.end for hit in hits)
+                end, kinds = hits[0].end, hits[0].meaning
+                if len(hits) > 1:
+                    end = max(hit.end for hit in hits)
+                    kinds = frozenset().union(*(hit.meaning for hit in hits if hit.end == end))
                 if not any(m.start < i and end <= m.end for m in mentions):
-                    cues[i] = (end, frozenset().union(*(hit.meaning for hit in hits if hit.end == end)))
+                    cues[i] = (end, kinds)
                     i = end
                     continue
             i += 1
@@ -131,44 +139,47 @@ class SentenceReader:
             at.setdefault(hit.start, []).append(hit)
         said: list[Said] = []
         last_end, inside = 0, 0
-        i = 0
-        while i < len(words):
+        passed = 0  # words before it are done
+        for i in sorted({*at, *cues, *(i for i, word in enumerate(words) if word in self._marks)}):
+            if i < passed:
+                continue
             for hit in at.get(i, ()):
                 entry = Said(hit.meaning, self._level(words, hit, scopes), hit.end)
                 said.append(entry)
                 if hit.meaning.names or hit.meaning.hints:
                     if not self._is_linked(words, last_end, i):
                         scopes.listed.clear()
-                    entry.joined = last_end >= i or bool(_JOINS.intersection(words[last_end:i]))
+                    entry.joined = last_end >= i or not _JOINS.isdisjoint(words[last_end:i])
                     scopes.listed.append(entry)
                     last_end, inside = max(last_end, hit.end), max(inside, hit.solid)
                     scopes.used = True
             if i in cues:
                 end, kinds = cues[i]
-                self._apply(words, i, end, kinds, scopes, leads=any(k in at for k in range(end, end + _NEAR + 1)))
-                i = end if not any(k in at for k in range(i + 1, end)) else i + 1
-                continue
-            if i >= inside and words[i] in self._marks:
+                leads = not kinds.isdisjoint(_HEDGES) and any(k in at for k in range(end, end + _NEAR + 1))
+                self._apply(words, i, end, kinds, scopes, leads=leads)
+                if end - i > 1 and not any(k in at for k in range(i + 1, end)):
+                    passed = end
+            elif i >= inside and words[i] in self._marks:
                 self._pass(words, i, scopes)
-            i += 1
         return said
 
     def _level(self, words: list[str], hit: Hit, scopes: Scopes) -> int:
-        inner = words[hit.solid : hit.end]
         if scopes.asked or scopes.past:
             return Level.SILENT
         if hit.meaning.denies and not (hit.meaning.names or hit.meaning.hints):
             return Level.SILENT if scopes.denied and not scopes.used else Level.DENIED
-        if self._no.intersection(inner):
-            return Level.DENIED
-        if self._maybe.intersection(inner):
-            return Level.DOUBTED
-        if self._verbs.intersection(inner):
-            scopes.close()  # a clause of its own: "no effusion, the heart is enlarged"
-            return Level.STATED
+        if hit.solid < hit.end:
+            inner = words[hit.solid : hit.end]
+            if not self._no.isdisjoint(inner):
+                return Level.DENIED
+            if not self._maybe.isdisjoint(inner):
+                return Level.DOUBTED
+            if not self._verbs.isdisjoint(inner):
+                scopes.close()  # a clause of its own: "no effusion, the heart is enlarged"
+                return Level.STATED
         if scopes.near_denied >= hit.start:
             return Level.DENIED
-        if scopes.near_past >= hit.start and not hit.meaning.names & self._lasting:
+        if scopes.near_past >= hit.start and not hit.meaning.names & self._kinship.lasting:
             return Level.SILENT
         if scopes.denied:
             return Level.DENIED
@@ -184,10 +195,10 @@ class SentenceReader:
         near = bool(scopes.listed) and i - scopes.listed[-1].end <= _FAR
         last = i > 0 and end == len(words)
         if near and kinds & _DENIALS and (last or ("negation_after" in kinds and not after_comma)):
-            scopes.lower(Level.DENIED)
+            scopes.deny()
             if last or "negation_before" not in kinds:
                 return
-        if near and not (leads and kinds & _HEDGES):  # "atelectasis, possible pneumonia" doubts what follows
+        if near and not leads:  # "atelectasis, possible pneumonia" doubts what follows
             if "doubt_after" in kinds:
                 scopes.lower(Level.DOUBTED)
             elif "unexcluded_after" in kinds:
@@ -196,6 +207,8 @@ class SentenceReader:
                 scopes.lower(Level.SILENT)
             elif "alternatives" in kinds:
                 scopes.listed[-1].level = min(scopes.listed[-1].level, Level.DOUBTED)
+        if "suggestive" in kinds and self._denied_just_before(words, i, scopes):
+            scopes.denied, scopes.used = True, False  # "no opacity is seen to suggest pneumonia"
         self._open(end, kinds, scopes, after_comma)
         if "breaks" in kinds:
             scopes.close()
@@ -227,7 +240,7 @@ class SentenceReader:
         elif kinds & _HEDGES:
             if after_comma:
                 scopes.denied = scopes.doubted = scopes.unexcluded = False
-            if kinds != _LIKELY:  # "may represent" stays a doubt
+            if not kinds <= _LIKELY:  # "may represent" stays a doubt
                 scopes.doubt(kinds)
 
     def _pass(self, words: list[str], i: int, scopes: Scopes) -> None:
@@ -259,6 +272,10 @@ class SentenceReader:
         elif word in self._verbs and scopes.used:
             scopes.denied = scopes.doubted = scopes.unexcluded = scopes.asked = False
 
+    def _denied_just_before(self, words: list[str], i: int, scopes: Scopes) -> bool:
+        last = scopes.listed[-1] if scopes.listed else None
+        return last is not None and last.level == Level.DENIED and _LINKS.isdisjoint(words[last.end : i])
+
     def _or_follows(self, words: list[str], i: int) -> bool:
         """Whether the list goes on to an "or", so that what denied its first item denies all."""
         for word in words[i + 1 :]:
@@ -270,13 +287,7 @@ class SentenceReader:
 
     def _is_linked(self, words: list[str], here: int, there: int) -> bool:
         """Whether two findings stand in one list: only links and small words lie between them."""
-        between = words[here:there]
         if here >= there:
             return True
-        return bool(_LINKS.intersection(between)) and len(between) <= 5 and not self._verbs.intersection(between)
-
-
-def _raise(levels: dict[int, int], ids: Iterable[int], level: int) -> None:
-    for i in ids:
-        if level > levels.get(i, -1):
-            levels[i] = level
+        between = words[here:there]
+        return len(between) <= 5 and not _LINKS.isdisjoint(between) and self._verbs.isdisjoint(between)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -18,9 +19,12 @@ class Level:
     STATED = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Meaning:
-    """What a phrase says: the findings that it names, hints at and denies; ``ignored`` phrases say nothing."""
+    """What a phrase says: the findings that it names, hints at and denies; ``ignored`` phrases say nothing.
+
+    Two meanings are the same only if they are one object, so that looking one up costs no comparison of sets.
+    """
 
     names: frozenset[int] = frozenset()
     hints: frozenset[int] = frozenset()
@@ -34,6 +38,55 @@ class Meaning:
             self.denies | other.denies,
             self.ignored or other.ignored,
         )
+
+
+@dataclass(frozen=True)
+class Kinship:
+    """What a finding says of others: a nodule is a lesion; where there is no lesion there is no nodule.
+
+    Attributes
+    ----------
+    above, below : mapping of int to collection of int
+        Findings that are broader, and narrower, than one.
+    lasting : frozenset of int
+        Findings that remain when their cause is past.
+    """
+
+    above: Mapping[int, Collection[int]]
+    below: Mapping[int, Collection[int]]
+    lasting: frozenset[int]
+    _effects: dict[tuple[Meaning, int], dict[int, int]] = field(default_factory=dict)
+
+    def effect(self, meaning: Meaning, level: int) -> dict[int, int]:
+        """Levels of all findings that a phrase speaks of at a level, those that it implies included."""
+        known = self._effects.get((meaning, level))
+        if known is None:
+            known = self._effects[meaning, level] = self._effect(meaning, level)
+        return known
+
+    def _effect(self, meaning: Meaning, level: int) -> dict[int, int]:
+        levels = dict.fromkeys(meaning.names, level)
+        if level >= Level.DOUBTED:
+            levels = dict.fromkeys(_closure(meaning.names, self.above), level)
+            for finding in meaning.hints:
+                levels.setdefault(finding, Level.HINTED)
+        denied = set(meaning.denies) if level >= Level.DENIED else set()
+        if level == Level.DENIED:
+            denied |= meaning.names
+        for finding in _closure(denied, self.below):
+            levels.setdefault(finding, Level.DENIED)
+        return levels
+
+
+def _closure(start: Iterable[int], onward: Mapping[int, Collection[int]]) -> set[int]:
+    reached: set[int] = set()
+    ahead = list(start)
+    while ahead:
+        finding = ahead.pop()
+        if finding not in reached:
+            reached.add(finding)
+            ahead += onward.get(finding, ())
+    return reached
 
 
 @dataclass(slots=True)
@@ -90,6 +143,11 @@ class Scopes:
         """Let no finding that a cue behind it speaks of be more than ``level``."""
         for said in self.spoken_of():
             said.level = min(said.level, level)
+
+    def deny(self) -> None:
+        """Let all findings that a cue behind them speaks of be absent, also those that were there before."""
+        for said in self.spoken_of():
+            said.level = Level.DENIED
 
     def doubt(self, kinds: frozenset[str]) -> None:
         """Open a doubt, unless what follows is denied anyway."""

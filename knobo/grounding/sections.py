@@ -12,6 +12,7 @@ _SENTENCE_END = re.compile(
     r"|\.(?=[a-z]{2})(?<=[a-z]{3}\.)|\?(?=\s)(?<=\w\?)|\n"
 )
 _WRAPPED = 50  # a line at least this long that ends without a mark goes on in the next
+_CANNOT_END = re.compile(r"(?:,|\b(?:no|the|an?|of|in|is|are|and|or|with|without|for|to|at|on|focal|acute|mildly))$")
 _NUMBERED = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s+", re.MULTILINE)
 
 
@@ -26,6 +27,8 @@ class Sections:
 
     def __init__(self, skipped: list[str], read: list[str]) -> None:
         self._skipped = frozenset(skipped)
+        shouted = "|".join(re.escape(h.upper()) for h in sorted({*skipped, *read}, key=len, reverse=True) if len(h) > 5)
+        self._shouted = re.compile(rf"(?<!\w)(?:{shouted})(?=\s+[A-Z\d])(?!\s+[A-Z]{{2}})")
         known = "|".join(re.escape(h) for h in sorted({*skipped, *read}, key=len, reverse=True))
         # A heading that is known may stand anywhere before a colon, one that is not only at the start of a line.
         self._heading = re.compile(
@@ -36,6 +39,10 @@ class Sections:
 
     def sentences(self, report: str) -> Iterator[str]:
         """Sentences in lower case, without headings of sections."""
+        if ("FINDINGS" in report or "IMPRESSION" in report) and not report.isupper():
+            report = self._shouted.sub(
+                r"\g<0>:", report
+            )  # "Dyspnea FINDINGS The heart is normal": capitals are a colon
         text = report.lower()
         if ":" not in text and "\n" not in text:
             yield from _sentences(text)
@@ -86,6 +93,8 @@ def _join_wrapped(text: str) -> str:
     lines = _LINE.split(text)
     joined = lines[0]
     for before, line in pairwise(lines):
-        wraps = len(before) >= _WRAPPED and not before.endswith((".", ":", ";", "?", "!"))
+        wraps = (len(before) >= _WRAPPED and not before.endswith((".", ":", ";", "?", "!"))) or _CANNOT_END.search(
+            before
+        )
         joined += (" " if wraps and line else "\n") + line
     return joined

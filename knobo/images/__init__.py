@@ -4,10 +4,12 @@ from knobo.images.check import check_images
 from knobo.images.datasets import list_datasets, load_dataset, write_manifest
 from knobo.images.dicom import dicom_tags
 from knobo.images.manifest import Manifest, concept_columns, read_manifest
-from knobo.images.read import ImageSource, read_image
+from knobo.images.read import read_image
+from knobo.images.source import ImageFile, ImageSource
 from knobo.images.thumbnails import model_view, thumbnail_sheet
 
 __all__ = [
+    "ImageFile",
     "ImageSource",
     "Manifest",
     "check_images",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,10 @@ from tqdm import tqdm
 
 from knobo.errors import InputError
 from knobo.images.look import Look, look
-from knobo.images.manifest import Manifest, read_table, require_column
+from knobo.images.manifest import Manifest, choices, read_table, require_column
+from knobo.images.source import ImageFile, choose
+
+Source: TypeAlias = "Path | ImageFile | InputError | None"
 
 _USUAL = {"label": ("label",), "group": ("patient", "lesion"), "split": ("split",)}
 _BLOCK = 2048
@@ -59,7 +62,7 @@ def check_images(
     -------
     DataFrame
         One row a problem, errors first: ``severity`` (``error`` or ``warning``), ``problem``, ``image`` (path as in the
-        manifest; empty for what concerns no single image), ``detail``.
+        manifest, and frame and window if chosen; empty for what concerns no single image), ``detail``.
 
         Errors: ``unreadable``, ``blank``, ``no label``, ``no patient``, ``patient in two splits``, ``duplicate`` in two
         splits or with two labels. Warnings: other duplicates, ``near duplicate``, ``odd size``, ``odd intensity``,
@@ -72,18 +75,18 @@ def check_images(
 
     Notes
     -----
-    Duplicates are files with the same content. Near duplicates are found by the signs of the 16 x 16 lowest frequencies
-    of a cosine transform (pHash; Zauner, *Implementation and benchmarking of perceptual image hash functions*, 2010),
-    each image against every earlier one; those of one patient in one split are not listed. Odd is a modified z-score
-    (Iglewicz and Hoaglin, *How to detect and handle outliers*, 1993) of the logarithms of the shorter side and of the
-    aspect ratio (if they are off by more than a quarter), and of the mean and the standard deviation of the grey
-    values.
+    Duplicates are files with the same content, in which the same frame and window are chosen. Near duplicates are
+    found by the signs of the 16 x 16 lowest frequencies of a cosine transform (pHash; Zauner, *Implementation and
+    benchmarking of perceptual image hash functions*, 2010), each image against every earlier one; those of one patient
+    in one split are not listed. Odd is a modified z-score (Iglewicz and Hoaglin, *How to detect and handle outliers*,
+    1993) of the logarithms of the shorter side and of the aspect ratio (if they are off by more than a quarter), and of
+    the mean and the standard deviation of the grey values.
     """
-    frame, paths = _opened(manifest, image)
+    frame, names, sources = opened(manifest, image)
     columns = _columns(frame, label=label, group=group, split=split)
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1)) as pool:
-        looks = list(tqdm(pool.map(look, paths), total=len(paths), disable=not progress, desc="checking", unit="image"))
-    names = frame[image].fillna("").astype(str).tolist()
+        found_looks = pool.map(look, sources)
+        looks = list(tqdm(found_looks, total=len(names), disable=not progress, desc="checking", unit="image"))
     found = [
         *_unreadable(looks, names),
         *_blank_cells(columns, names),
@@ -96,8 +99,11 @@ def check_images(
     return pd.DataFrame(found, columns=_COLUMNS).sort_values("severity", kind="stable", ignore_index=True)
 
 
-def _opened(manifest: str | Path | Manifest | pd.DataFrame, image: str) -> tuple[pd.DataFrame, list[Path | None]]:
-    """The table and the path of each image, None where the cell is blank."""
+def opened(manifest: str | Path | Manifest | pd.DataFrame, image: str) -> tuple[pd.DataFrame, list[str], list[Source]]:
+    """Return the table, and the name and the source of each image.
+
+    A source is None where the cell of the path is blank, and an error where those of the frame or window are wrong.
+    """
     if isinstance(manifest, Manifest):
         frame, folder = manifest.frame, Path()
     elif isinstance(manifest, pd.DataFrame):
@@ -107,10 +113,22 @@ def _opened(manifest: str | Path | Manifest | pd.DataFrame, image: str) -> tuple
     require_column(frame, image, "the manifest")
     if frame.empty:
         raise InputError("The manifest lists no images: it has a header and no rows.")
+    cells = frame[image].fillna("").astype(str).str.strip().tolist()
+    sources: list[Source]
     if isinstance(manifest, Manifest):
-        return frame, list(manifest.paths)
-    cells = frame[image].fillna("").astype(str).str.strip()
-    return frame, [folder / cell if cell else None for cell in cells]
+        sources = list(manifest.paths)
+    else:
+        rows = zip(cells, choices(frame), strict=True)
+        sources = [_source(folder / cell, *chosen) if cell else None for cell, chosen in rows]
+    chosen = [source.choice if isinstance(source, ImageFile) else "" for source in sources]
+    return frame, [f"{cell}{choice}" for cell, choice in zip(cells, chosen, strict=True)], sources
+
+
+def _source(path: Path, frame: Any, window: Any) -> Source:
+    try:
+        return choose(path, frame, window)
+    except InputError as error:
+        return error
 
 
 def _columns(frame: pd.DataFrame, **named: str | None) -> dict[str, pd.Series[Any]]:

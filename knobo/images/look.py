@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from knobo.errors import KnoboError
+from knobo.errors import InputError, KnoboError
 from knobo.images.read import read_image
+from knobo.images.source import ImageFile, picture_digest
 
 _SIDE = 16
 
@@ -25,7 +26,7 @@ class Look:
     error : str
         Why it cannot be read; all that follows is then zero.
     digest : str
-        SHA-256 of the content of the file.
+        SHA-256 of the content of the file, and of what was chosen in it.
     width, height : int
         Pixels.
     mean, spread : float
@@ -43,13 +44,15 @@ class Look:
     bits: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(_SIDE**2 - 1, bool))
 
 
-def look(path: Path | None) -> Look:
-    """Look at the image in a file; None stands for a blank cell of a table."""
-    if path is None:
+def look(source: Path | ImageFile | InputError | None) -> Look:
+    """Look at an image; None stands for a blank cell of a table, an error for cells that name no picture."""
+    if source is None:
         return Look(error="The cell is blank; fill it or drop the row.")
+    if isinstance(source, InputError):
+        return Look(error=str(source))
     try:
-        grey = Image.fromarray(read_image(path)).convert("L")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        grey = Image.fromarray(read_image(source)).convert("L")
+        digest = picture_digest(hashlib.sha256(Path(source).read_bytes()).digest(), source).hex()
     except (KnoboError, OSError) as error:
         return Look(error=str(error))
     values = np.asarray(grey)

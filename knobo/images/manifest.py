@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from knobo.errors import FileError, FormatError, InputError
+from knobo.images.source import CHOICES, ImageFile, choose
 
 _BLANK = ["", "NA", "N/A", "n/a", "NaN", "nan"]  # not pandas' list: there "None" is blank, here it is an answer
 _NO = {"absent", "no", "none", "negative", "false", "0", "0.0"}
@@ -30,8 +31,8 @@ class Manifest:
     ----------
     frame : DataFrame of shape (n, columns)
         The whole table: everything that is not named below is metadata.
-    paths : list of n Path
-        Image files, all of which exist.
+    paths : list of n Path or ImageFile
+        Image files, all of which exist; an :class:`ImageFile` where the row chooses a frame or a window.
     labels, groups : ndarray of shape (n,), or None
         Class and group (such as the patient) of each image; none missing.
     reports : list of n str, or None
@@ -41,7 +42,7 @@ class Manifest:
     """
 
     frame: pd.DataFrame
-    paths: list[Path]
+    paths: list[Path | ImageFile]
     labels: NDArray[Any] | None = None
     groups: NDArray[Any] | None = None
     reports: list[str] | None = None
@@ -66,7 +67,8 @@ def read_manifest(
     ----------
     path : str or Path
         CSV in UTF-8, with or without byte-order mark; comma, semicolon or tab between the columns. A blank cell,
-        ``NA``, ``N/A`` and ``NaN`` are missing values.
+        ``NA``, ``N/A`` and ``NaN`` are missing values. Columns ``frame`` and ``window``, if there are any, choose a
+        picture of a file that holds several: a number from 0, or for the window of a DICOM file ``centre/width``.
     image : str
         Column of image paths, relative to the folder of the file.
     label, report, group : str, optional
@@ -81,7 +83,7 @@ def read_manifest(
     FormatError
         If it is no CSV table.
     InputError
-        If a column is absent, a label or group is blank, or a concept column is of no use.
+        If a column is absent, a label or group is blank, a frame or window is none, or a concept column is of no use.
     """
     frame = read_table(Path(path), text=[name for name in (image, report, group) if name is not None])
     for column in (image, label, report, group, *concepts):
@@ -199,12 +201,12 @@ def _value_name(name: str, value: str) -> str:
 
 
 def read_table(path: Path, text: list[str]) -> pd.DataFrame:
-    """Read a CSV file; columns in ``text`` stay text. Raises as :func:`read_manifest`."""
+    """Read a CSV file; columns in ``text``, and what chooses pictures, stay text. Raises as :func:`read_manifest`."""
     try:
         with path.open(encoding="utf-8-sig") as lines:
             header = next((line for line in lines if line.strip()), "")
         separator = max(",;\t", key=header.count)
-        types: Any = dict.fromkeys(text, str)  # "007" is a patient, not seven
+        types: Any = dict.fromkeys((*text, *CHOICES), str)  # "007" is a patient, not seven
         frame = pd.read_csv(
             path, sep=separator, encoding="utf-8-sig", dtype=types, keep_default_na=False, na_values=_BLANK
         )
@@ -236,7 +238,7 @@ def require_column(frame: pd.DataFrame, column: str, where: str) -> None:
     raise InputError(f"No column {column!r} in {where}; the columns are {', '.join(have)}.{hint}")
 
 
-def _paths(frame: pd.DataFrame, image: str, manifest: Path) -> list[Path]:
+def _paths(frame: pd.DataFrame, image: str, manifest: Path) -> list[Path | ImageFile]:
     names = _complete(frame, image, str(manifest))
     paths = [manifest.parent / str(name).strip() for name in names]
     missing = [path for path in paths if not path.is_file()]
@@ -247,7 +249,24 @@ def _paths(frame: pd.DataFrame, image: str, manifest: Path) -> list[Path]:
             f"{len(missing)} of the {len(paths)} images listed in {manifest} are missing: {shown}{more}. "
             f"Paths are relative to {manifest.parent}; mend them or drop the rows."
         )
-    return paths
+    return _chosen(frame, paths, manifest)
+
+
+def _chosen(frame: pd.DataFrame, paths: list[Path], manifest: Path) -> list[Path | ImageFile]:
+    """Add what the columns ``frame`` and ``window`` choose."""
+    sources: list[Path | ImageFile] = []
+    for row, (path, cells) in enumerate(zip(paths, choices(frame), strict=True)):
+        try:
+            sources.append(choose(path, *cells))
+        except InputError as error:
+            raise InputError(f"{manifest}, row {row + 1} after the header: {error}") from error
+    return sources
+
+
+def choices(frame: pd.DataFrame) -> list[tuple[Any, Any]]:
+    """Cells of the columns ``frame`` and ``window`` in each row, None where the table lacks them."""
+    columns = [frame[name] if name in frame.columns else [None] * len(frame) for name in CHOICES]
+    return list(zip(*columns, strict=True))
 
 
 def _complete(frame: pd.DataFrame, column: str, where: str) -> NDArray[Any]:

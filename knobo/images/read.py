@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,9 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from knobo.errors import FileError, InputError, InputTypeError, KnoboError
 from knobo.images.dicom import checked_frame, looks_like_dicom, read_dicom
 from knobo.images.dicom_grey import Window
+from knobo.images.source import ImageFile, ImageSource
 
-ImageSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
-"""What stands for one image: the path of a file, a PIL image, or an array."""
+__all__ = ["ImageFile", "ImageSource", "read_image"]
 
 # What people save under the name of an image, by its first bytes (lower case, white space stripped), and the way out.
 _NO_IMAGE = {
@@ -39,7 +39,7 @@ def read_image(source: ImageSource, *, frame: int | None = None, window: Window 
 
     Parameters
     ----------
-    source : str, Path, PIL.Image.Image or ndarray
+    source : str, Path, ImageFile, PIL.Image.Image or ndarray
         A PNG, JPEG, TIFF or DICOM file (or any other format that Pillow opens), a PIL image, or an array of shape
         (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): bool, integers, or floats in [0, 1]. What a file is, is told by its
         content; its name does not matter.
@@ -48,7 +48,8 @@ def read_image(source: ImageSource, *, frame: int | None = None, window: Window 
         files with one frame.
     window : int or (float, float), optional
         DICOM only: the number of a window in the file, from 0, or its centre and width in the units of the file (such
-        as HU). By default the first lookup table of the file, else its first window.
+        as HU). By default the first lookup table of the file, else its first window. ``frame`` and ``window`` of an
+        :class:`ImageFile` hold where these are not given.
 
     Returns
     -------
@@ -60,7 +61,8 @@ def read_image(source: ImageSource, *, frame: int | None = None, window: Window 
     FileError
         If the file is missing, empty, truncated, no image, too large, or holds several frames and none is chosen.
     InputError
-        If an array has another shape, holds NaN, or values out of range, or there is no such frame or window.
+        If an array has another shape, holds NaN, or values out of range, there is no such frame or window, or a window
+        is chosen in a file that is not DICOM.
     InputTypeError
         If ``source`` is none of these.
     MissingDependencyError
@@ -85,6 +87,9 @@ def read_image(source: ImageSource, *, frame: int | None = None, window: Window 
         return _from_array(source)
     if isinstance(source, Image.Image):
         return _from_pil(source, name="the PIL image")
+    if isinstance(source, ImageFile):
+        frame = source.frame if frame is None else frame
+        window = source.window if window is None else window
     if isinstance(source, str | os.PathLike):
         return _from_file(Path(source), frame, window)
     raise InputTypeError(f"An image must be a path, a PIL image or a NumPy array, got {type(source).__name__}.")
@@ -95,6 +100,8 @@ def _from_file(path: Path, frame: int | None, window: Window | None) -> NDArray[
     if looks_like_dicom(path, head):
         pixels = read_dicom(path, frame=frame, window=window)
         return pixels if pixels.ndim == 3 else _grey_to_rgb(pixels)
+    if window is not None:
+        raise InputError(f"{path} is not a DICOM file, so that no window can be chosen; leave the window out.")
     try:
         with Image.open(path) as image:
             frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a photograph and its preview

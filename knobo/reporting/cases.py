@@ -76,6 +76,7 @@ def case_views(
                 "truth": readable(truth[i]),
                 "predicted": readable(one.classes[k]),
                 "probability": chance(one.probabilities[0, k]),
+                "sentence": one.sentences()[0],
                 "right": str(one.classes[k]) == truth[i],
                 "probabilities": _probabilities(one),
                 "facts": [] if metadata is None else [(str(c), str(metadata[c].iloc[i])) for c in metadata.columns],

@@ -1,4 +1,4 @@
-"""Does the classifier rest on its findings, or on what leaks past them? Controls that a concept bottleneck must beat."""
+"""Does the classifier rest on its findings, or on what leaks past them? Controls that a bottleneck must beat."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from knobo._validation import check_labels
 from knobo.bank import ConceptBank

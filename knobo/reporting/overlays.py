@@ -57,7 +57,7 @@ def case_maps(given: CaseMaps, bank: ConceptBank, case: int) -> dict[str, NDArra
 
 
 def overlay_uri(values: NDArray[np.float64]) -> str:
-    """Write a map of shape (h, w) in [0, 1] as a PNG of one colour whose opacity is the value, as a ``data:`` address."""
+    """Write a map of shape (h, w) in [0, 1] as a PNG of one colour, its opacity the value, in a ``data:`` address."""
     image = Image.fromarray(np.round(values * 255).astype(np.uint8))
     image.thumbnail((_SIDE, _SIDE))
     levels = Image.fromarray(np.asarray(image) // 8)  # 32 levels: enough for the eye, and small

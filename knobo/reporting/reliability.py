@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knobo.heads import calibration_metrics, reliability_table
+
 _MOST_BINS = 10
 _PER_BIN = 10
 
@@ -36,26 +38,23 @@ def reliability(truth: NDArray[Any], proba: NDArray[np.float64], classes: NDArra
     names = classes.astype(str)
     right = names[proba.argmax(axis=1)] == truth
     confidence = proba.max(axis=1)
-    order = np.argsort(confidence, kind="stable")
     n_bins = int(np.clip(len(truth) // _PER_BIN, 1, _MOST_BINS))
     bins = []
-    for part in np.array_split(order, n_bins):
-        observed = float(right[part].mean())
-        low, high = _wilson(observed, len(part))
-        predicted = float(confidence[part].mean())
-        bins.append({"n": len(part), "predicted": predicted, "observed": observed, "low": low, "high": high})
-    distance = np.array([abs(row["predicted"] - row["observed"]) for row in bins])
-    member = truth[:, None] == names[None, :]
+    for predicted, observed, n in reliability_table(right, confidence, n_bins=n_bins).to_numpy(np.float64).tolist():
+        low, high = _wilson(observed, n)
+        bins.append({"n": int(n), "predicted": predicted, "observed": observed, "low": low, "high": high})
+    codes = (truth[:, None] == names[None, :]).argmax(axis=1)
+    metrics = calibration_metrics(codes, proba, np.arange(len(names)), n_bins=n_bins)
     return {
         "bins": bins,
-        "error": float(np.average(distance, weights=[row["n"] for row in bins])),
-        "brier": float(((proba - member) ** 2).sum(axis=1).mean()),
+        "error": float(metrics["calibration_error"]),
+        "brier": float(metrics["brier"]),
         "confidence": float(confidence.mean()),
         "accuracy": float(right.mean()),
     }
 
 
-def _wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
+def _wilson(share: float, n: float, z: float = 1.96) -> tuple[float, float]:
     """Interval of a share of n."""
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)

@@ -22,8 +22,9 @@ from knobo.explain.case_widget import WHAT_IF, json_block, widget_data, widget_s
 from knobo.images import ImageSource
 from knobo.reporting import data_section, sections
 from knobo.reporting._checks import check_classifier, check_images, check_shifts
-from knobo.reporting.bank_section import bank_view, conflicts
+from knobo.reporting.bank_section import bank_view
 from knobo.reporting.cases import case_views, choose_cases
+from knobo.reporting.changes import change_views, conflict_rows
 from knobo.reporting.leakage import LeakagePanel
 from knobo.reporting.leakage_view import leakage_view
 from knobo.reporting.overlays import CaseMaps
@@ -46,6 +47,7 @@ def write_report(
     domain: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     train_groups: ArrayLike | None = None,
+    conflicts: pd.DataFrame | None = None,
     pictures: Sequence[ImageSource] | None = None,
     maps: Sequence[CaseMaps] | None = None,
     max_cases: int = 12,
@@ -84,6 +86,9 @@ def write_report(
         Patient of each image, for the intervals and the check of the split; not shown.
     train_groups : array-like, optional
         Patients of the training images, for the check of the split; not shown.
+    conflicts : DataFrame, optional
+        What ``bootstrap_head(...).conflicts()`` of :mod:`knobo.heads` gives: intervals of the weights that contradict
+        the literature.
     pictures : sequence of n images, optional
         What to show when ``images`` are embeddings.
     maps : sequence of length n, optional
@@ -150,8 +155,9 @@ def write_report(
         "subgroups": data_section.subgroups(truth, why.probabilities, classes, columns, groups),
         "leakage": None if leakage is None else leakage_view(leakage, why),
         "weights": sections.weight_table(why),
-        "conflicts": conflicts(why),
         "bank": bank_view(why),
+        "conflicts": conflict_rows(why, conflicts),
+        "changes": change_views(clf),
         "certificates": sections.certificates(clf.concept_quality_, clf.bank_),
         "n_wrong": int((why.predicted.astype(str) != truth).sum()),
         "cases": views,

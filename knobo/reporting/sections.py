@@ -55,11 +55,13 @@ def model_facts(clf: Any) -> list[tuple[str, str]]:
     per_class = ", ".join(f"{readable(name)} {count}" for name, count in zip(clf.classes_, used, strict=True))
     modality = f" ({bank.modality})" if bank.modality else ""
     known = len({(sign.class_name, sign.concept_id) for sign in bank.prior})
+    checked = certificates(clf.concept_quality_, bank)["unchecked"] < len(bank)
+    how = " that can be read off the images" if checked else ", read by the encoder's own words and checked on no image"
     return [
         ("Kind", "Concept bottleneck: the prediction is a weighted sum of named findings, and of nothing else."),
         ("Classes", ", ".join(readable(name) for name in clf.classes_)),
         ("Image encoder", encoder_name(clf)),
-        ("Concept bank", f"{len(bank)} findings that can be read off the images{modality}"),
+        ("Concept bank", f"{len(bank)} findings{how}{modality}"),
         ("Findings with a weight", per_class),
         ("Literature", f"{known} signs of a finding for or against a class"),
         ("Software", f"knobo {__version__}, scikit-learn {version('scikit-learn')}, NumPy {np.__version__}, "
@@ -220,6 +222,7 @@ def certificates(quality: pd.DataFrame, bank: ConceptBank) -> dict[str, Any]:
     return {
         "columns": [_CERTIFICATE_COLUMNS[column] for column in columns],
         "rows": [row for row in rows if row["used"] or row["auroc"] is not None],
+        "unchecked": sum(row["used"] and row["auroc"] is None for row in rows),
         "untried": [row["name"] for row in rows if not row["used"] and row["auroc"] is None],
     }
 

@@ -17,6 +17,7 @@ from knobo.encoders import ClassicalEncoder, EmbeddingStore, ImageEncoder, embed
 from knobo.encoders._shards import list_shards, read_shard, write_shard
 from knobo.encoders._stat import file_state
 from knobo.errors import FileError, FormatError, InputError
+from knobo.images import ImageFile
 
 
 @pytest.fixture
@@ -322,3 +323,26 @@ class TestTrustStat:
         (trusting.path / "stat.sqlite").write_bytes(b"nonsense" * 100)
         with pytest.raises(FileError, match=r"stat\.sqlite .*Delete it: it only saves time"):
             embed(ToyEncoder(), paths, store=trusting)
+
+
+def test_frames_of_one_file_have_rows_of_their_own(tmp_path):
+    pages = [Image.fromarray(np.tile([[[shade, 90, 30]]], (8, 8, 1)).astype(np.uint8)) for shade in (10, 200)]
+    pages[0].save(tmp_path / "two.tif", save_all=True, append_images=pages[1:])
+    frames = [ImageFile(tmp_path / "two.tif", frame=n) for n in (0, 1)]
+    for trust in (False, True):
+        store = EmbeddingStore(tmp_path / f"store-{trust}", trust_stat=trust)
+        rows = embed(ToyEncoder(), frames, store=store).rows
+        assert not np.allclose(rows[0], rows[1])
+        again = embed(ToyEncoder(), frames[::-1], store=store)
+        assert again.reused == 2
+        np.testing.assert_array_equal(again.rows, rows[::-1])
+
+
+def test_keys_differ_by_window_and_are_those_of_the_file_where_nothing_is_chosen(tmp_path):
+    path = tmp_path / "a.dcm"
+    path.write_bytes(b"any bytes")
+    windows = (None, 0, 1, (40.0, 400.0), (40.0, 80.0))
+    keys = [EmbeddingStore(tmp_path).key(ImageFile(path, window=window))[0] for window in windows]
+    assert len(set(keys)) == len(windows)
+    assert keys[0] == EmbeddingStore(tmp_path).key(path)[0]
+    assert EmbeddingStore(tmp_path).key(ImageFile(path, window=(40, 400)))[0] == keys[3]

@@ -120,6 +120,69 @@ def test_a_hint_is_neither_a_finding_nor_a_doubt():
     np.testing.assert_equal(table.loc[0].to_numpy(), [np.nan, 1.0])
 
 
+REAL_NAMES = ConceptBank.from_names(
+    [
+        "Pneumonia",
+        "Consolidation",
+        "Pneumonia/consolidation",
+        "Lung Opacity",
+        "Oedema",
+        "Pneumothorax",
+        "Nodule",
+        "Cardiomegaly",
+        "Pleural Other",
+        "Support Devices",
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("report", "concept", "answer"),
+    [
+        # What is not there to suggest a finding denies the finding.
+        ("No opacity is seen to suggest pneumonia.", "pneumonia", NO),
+        ("No consolidation is present suspicious for pneumonia.", "pneumonia", NO),
+        ("No pneumothorax is seen, findings suggest oedema.", "oedema", YES),
+        ("No pneumothorax is seen and findings suggest oedema.", "oedema", YES),
+        ("Heart is not enlarged probable mild oedema", "cardiomegaly", NO),
+        # A cue of the end holds for what was there before.
+        ("Previous left lower lobe pneumonia has cleared.", "pneumonia", NO),
+        ("Pneumothorax has not recurred.", "pneumothorax", NO),
+        ("The effusion was not drained; pneumothorax has recurred.", "pneumothorax", YES),
+        # Heart failure that is denied is no oedema.
+        ("Cardiomegaly without failure.", "oedema", NO),
+        ("No evidence of failure or pneumonia.", "oedema", NO),
+        ("No evidence of failure or pneumonia.", "pneumonia", NO),
+        # Disease of the airspaces is an opacity; whether a consolidation, only a column for both need not tell.
+        ("Patchy airspace disease.", "lung-opacity", YES),
+        ("Patchy airspace disease.", "consolidation", UNKNOWN),
+        ("Patchy airspace disease.", "pneumonia-consolidation", YES),
+        ("No focal airspace disease.", "consolidation", NO),
+        ("Pneumonic consolidation.", "consolidation", YES),
+        ("Pneumonic consolidation.", "pneumonia", YES),
+        ("Calcified nodule.", "nodule", YES),
+        ("The cardiac silhouette which appears mildly enlarged.", "cardiomegaly", YES),
+        ("CTR is at the upper limit of normal.", "cardiomegaly", NO),
+        ("Thickened right pleura.", "pleural-other", YES),
+        ("The tip projects over the upper SVC.", "support-devices", YES),
+        ("Pulmonary odema.", "oedema", YES),
+        # What the referrer asks.
+        ("Fever: pneumonia? The heart is normal.", "pneumonia", UNKNOWN),
+        ("Cough, pneumonia. FINDINGS Heart normal.", "pneumonia", YES),
+        ("INDICATION Cough, pneumonia FINDINGS Heart normal. IMPRESSION Normal.", "pneumonia", UNKNOWN),
+        ("INDICATION Cough FINDINGS The heart is enlarged", "cardiomegaly", YES),
+        # A line that cannot end where it does goes on.
+        ("FINDINGS:\nThere is no\nconsolidation.", "consolidation", NO),
+    ],
+)
+def test_statements_under_names_that_data_sets_use(report, concept, answer):
+    np.testing.assert_equal(annotate_reports([report], REAL_NAMES).loc[0, concept], answer)
+
+
+def test_a_lone_question_is_a_doubt():
+    assert annotate_reports(["Pneumonia?"], REAL_NAMES, uncertain="positive").loc[0, "pneumonia"] == YES
+
+
 def test_an_old_fracture_is_a_fracture_and_an_old_pneumonia_is_none():
     bank = ConceptBank.from_names(["fracture", "pneumonia"])
     table = annotate_reports(["Prior rib fractures. Prior pneumonia."], bank)

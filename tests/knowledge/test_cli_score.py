@@ -11,7 +11,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from knobo.cli import app
-from knobo.errors import InputError
 from knobo.images import read_manifest
 
 
@@ -62,8 +61,15 @@ def test_answers_are_concept_columns_of_a_manifest(run, tmp_path, six_concepts):
     assert (answers.to_numpy() == scores.round().to_numpy()).all()
 
 
-def test_a_column_that_is_there_is_not_overwritten(run, tmp_path):
+def test_a_column_that_is_there_stays_and_the_models_has_another_name(run, tmp_path):
     frame = pd.read_csv(tmp_path / "images.csv").assign(nodule=1)
+    run("--out", tmp_path / "alone.csv")
     frame.to_csv(tmp_path / "images.csv", index=False)
-    with pytest.raises(InputError, match="already has the column 'nodule'"):
-        run()
+    told = run("--out", tmp_path / "beside.csv")
+    assert "Columns called like a finding stay; the model's are called 'nodule (model)'." in told
+    alone, beside = pd.read_csv(tmp_path / "alone.csv"), pd.read_csv(tmp_path / "beside.csv")
+    assert beside["nodule"].eq(1).all()
+    pd.testing.assert_series_equal(beside["nodule (model)"], alone["nodule"], check_names=False)
+    beside.to_csv(tmp_path / "images.csv", index=False)
+    run("--out", tmp_path / "again.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again.csv")[list(beside)], beside)

@@ -8,6 +8,7 @@ import pytest
 from chromium import Chromium, find_chromium
 
 from knobo.bank import ConceptBank
+from knobo.heads import ForceSign, Pin, Veto, read_edits
 from knobo.reporting import write_report
 
 pytestmark = [
@@ -169,6 +170,12 @@ def test_edits_and_notes_are_saved_and_loaded(browser, fake_of_two, cases, tmp_p
     assert document["review"]["cases"] == [{"case": case, "note": "Rotated film.", "values": {"consolidation": 0}}]
     listed = browser.run("[...document.querySelectorAll('#edit-list li')].map(one => one.firstChild.textContent)")
     assert listed[0].strip() == "consolidation may only speak against 1 (lobar <b>only</b>)"
+
+    assert read_edits(saved) == [
+        ForceSign("consolidation", 1, -1, why="lobar <b>only</b>", **signed),
+        Pin("nodule", 1, 0.25, **signed),
+        Veto("nodule", **signed),
+    ]
 
     kept = tmp_path / "kept.json"
     kept.write_text(saved.read_text(encoding="utf-8"), encoding="utf-8")
