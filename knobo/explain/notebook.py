@@ -45,7 +45,8 @@ def _probabilities(one: Explanation) -> str:
     rows = [
         f'<tr data-class="{k}"><th scope="row" style="{_CELL};font-weight:normal">{escape(readable(name))}</th>'
         f'<td style="{_CELL};width:120px"><span class="bar" aria-hidden="true">'
-        f'<span style="width:{100 * p:.1f}%"></span></span></td><td class="num" style="{_NUMBER}">{escape(chance(p))}</td></tr>'
+        f'<span style="width:{100 * p:.1f}%"></span></span></td>'
+        f'<td class="num" style="{_NUMBER}">{escape(chance(p))}</td></tr>'
         for k, (name, p) in enumerate(zip(one.classes, one.probabilities[0].tolist(), strict=True))
     ]
     caption = '<caption style="text-align:left">Probabilities</caption>'
