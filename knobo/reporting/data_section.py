@@ -64,7 +64,11 @@ def _members(column: pd.Series[Any]) -> dict[str, NDArray[np.intp]]:
         found = {str(value): (column == value).to_numpy() for value in sorted(known.unique(), key=_by_value)}
     elif pd.api.types.is_numeric_dtype(known):
         thirds = pd.qcut(column, 3, duplicates="drop")
-        found = {f"{part.left:g} to {part.right:g}": (thirds == part).to_numpy() for part in thirds.cat.categories}
+        least = float(known.min())  # the first third begins just below it
+        found = {
+            f"{max(part.left, least):g} to {part.right:g}": (thirds == part).to_numpy()
+            for part in thirds.cat.categories
+        }
     else:
         return {}
     return {name: np.flatnonzero(rows) for name, rows in [*found.items(), ("not known", column.isna())] if rows.any()}
