@@ -24,6 +24,7 @@ _HOME = {
     "build_bank": "knobo.knowledge",
     "check_shift": "knobo.shift",
     "confounded_split": "knobo.shift",
+    "leakage_panel": "knobo.reporting",
     "linear_probe": "knobo.classifier",
     "load": "knobo.classifier",
     "load_bank": "knobo.bank",
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from knobo.images import read_manifest
     from knobo.knowledge import build_bank
     from knobo.phantom import make_chest_xrays, make_skin_lesions
-    from knobo.reporting import write_report
+    from knobo.reporting import leakage_panel, write_report
     from knobo.shift import check_shift, confounded_split
 
 

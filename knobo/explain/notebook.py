@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from knobo.explain.case_widget import WHAT_IF, json_block, widget_data, widget_script, widget_style
 from knobo.explain.contributions import rank
 from knobo.explain.style import AGAINST, FOR, LEFT_OUT, chance, plain, readable, signed
 
@@ -21,11 +22,35 @@ _NUMBER = "padding:2px 10px 2px 0;text-align:right;vertical-align:top;font-varia
 
 def explanation_html(why: Explanation) -> str:
     """Write the first cases as HTML tables of the strongest contributions to the predicted class."""
-    parts = [_case_html(one) for one in why[:_MOST_CASES]]
+    parts = [
+        f'<div data-case="{i}">{_case_html(one)}{_probabilities(one)}{WHAT_IF}</div>'
+        for i, one in enumerate(why[:_MOST_CASES])
+    ]
     if len(why) > _MOST_CASES:
         more = len(why) - _MOST_CASES
         parts.append(f"<p>{more} more case{'s' * (more > 1)}; select one, such as <code>why[{_MOST_CASES}]</code>.</p>")
-    return f'<div class="knobo-explanation">{"".join(parts) or "<p>No cases.</p>"}</div>'
+    content = "".join(parts) + _widget(why) if parts else "<p>No cases.</p>"
+    return f'<div class="knobo-explanation">{content}</div>'
+
+
+def _widget(why: Explanation) -> str:
+    """What a reader can change, where the notebook lets scripts run; it stays hidden elsewhere."""
+    part = why[:_MOST_CASES]
+    find = 'for (const root of document.querySelectorAll(".knobo-explanation:not([data-ready])")) '
+    script = widget_script(mount=find + '{ root.dataset.ready = "yes"; mountCases(root); }')
+    return f"<style>{widget_style()}</style>{json_block(widget_data(part))}<script>{script}</script>"
+
+
+def _probabilities(one: Explanation) -> str:
+    rows = [
+        f'<tr data-class="{k}"><th scope="row" style="{_CELL};font-weight:normal">{escape(readable(name))}</th>'
+        f'<td style="{_CELL};width:120px"><span class="bar" aria-hidden="true">'
+        f'<span style="width:{100 * p:.1f}%"></span></span></td>'
+        f'<td class="num" style="{_NUMBER}">{escape(chance(p))}</td></tr>'
+        for k, (name, p) in enumerate(zip(one.classes, one.probabilities[0].tolist(), strict=True))
+    ]
+    caption = '<caption style="text-align:left">Probabilities</caption>'
+    return f'<table style="border-collapse:collapse">{caption}<tbody>{"".join(rows)}</tbody></table>'
 
 
 def _case_html(one: Explanation) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from knobo.explain.contributions import rank
 from knobo.explain.style import chance, plain, readable, signed
 from knobo.explain.tables import concept_auroc
 from knobo.images import ImageSource, read_image
+from knobo.reporting.overlays import CaseMaps, case_maps, overlay_uri
 from knobo.reporting.sections import citation, number
 
 _MOST_FINDINGS = 6
@@ -54,6 +55,8 @@ def case_views(
     chosen: Sequence[int],
     images: Sequence[ImageSource] | None,
     metadata: pd.DataFrame | None,
+    maps: Sequence[CaseMaps] | None = None,
+    names: Sequence[str] | None = None,
     *,
     progress: bool = False,
 ) -> list[dict[str, Any]]:
@@ -67,10 +70,13 @@ def case_views(
         views.append(
             {
                 "number": i + 1,
+                "name": None if names is None else str(names[i]),
                 "image": None if images is None else data_uri(images[i]),
+                "maps": _maps(one, k, None if maps is None or images is None else maps[i], i),
                 "truth": readable(truth[i]),
                 "predicted": readable(one.classes[k]),
                 "probability": chance(one.probabilities[0, k]),
+                "sentence": one.sentences()[0],
                 "right": str(one.classes[k]) == truth[i],
                 "probabilities": _probabilities(one),
                 "facts": [] if metadata is None else [(str(c), str(metadata[c].iloc[i])) for c in metadata.columns],
@@ -78,6 +84,18 @@ def case_views(
             }
         )
     return views
+
+
+def _maps(one: Explanation, k: int, given: CaseMaps, case: int) -> list[dict[str, str]]:
+    """The maps of one case, the strongest contributions to class ``k`` first; of a whole stack only those shown."""
+    checked = case_maps(given, one.bank, case)
+    order = rank(one.contributions[0, k], one.weights[k], len(one.bank)).top.tolist()
+    ranked = [one.bank.ids[j] for j in order if one.bank.ids[j] in checked]
+    if isinstance(given, Mapping):
+        ranked += [name for name in checked if name not in ranked]
+    else:
+        ranked = ranked[:_MOST_FINDINGS]
+    return [{"id": name, "name": one.bank[name].name, "uri": overlay_uri(checked[name])} for name in ranked]
 
 
 def _probabilities(one: Explanation) -> list[dict[str, Any]]:
@@ -99,6 +117,7 @@ def _contributions(one: Explanation, k: int) -> dict[str, Any]:
         concept = one.bank.concepts[j]
         rows.append(
             {
+                "position": j,
                 "name": concept.name,
                 "cui": concept.cui,
                 "activation": f"{one.activations[0, j]:.2f}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,8 @@ import pandas as pd
 from knobo.errors import InputError
 from knobo.explain import Explanation
 from knobo.explain.style import plain, readable, signed
-from knobo.heads import change_table
+from knobo.heads import ForceSign, Veto, change_table
+from knobo.reporting.sections import citation
 
 _METRICS = {
     "accuracy": "Accuracy",
@@ -46,8 +48,11 @@ def change_views(clf: Any) -> list[dict[str, Any]]:
     ]
 
 
-def conflict_rows(why: Explanation, conflicts: pd.DataFrame | None) -> list[dict[str, str]]:
-    """Weights whose sign contradicts the literature, largest first; with intervals where ``conflicts`` has them."""
+def conflict_rows(why: Explanation, conflicts: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Weights whose sign contradicts the literature, largest first; with intervals where ``conflicts`` has them.
+
+    ``force`` and ``veto`` are the edits with which a reader may answer, as JSON.
+    """
     if conflicts is not None:
         missing = {"class", "concept", "weight", "low", "high", "frequency"} - set(conflicts)
         if missing:
@@ -60,6 +65,9 @@ def conflict_rows(why: Explanation, conflicts: pd.DataFrame | None) -> list[dict
     for k, j in sorted(found, key=lambda at: -abs(why.weights[at])):
         concept = why.bank.concepts[j]
         weight = float(why.weights[k, j])
+        label = why.classes[k].item() if isinstance(why.classes[k], np.generic) else why.classes[k]
+        force = ForceSign(concept.id, label, int(signs[k, j]), why="sign of the literature")
+        veto = Veto(concept.id, label, why="sign against the literature")
         drawn = _drawn(conflicts, why.classes[k], concept.id, int(j))
         scale = 1.0 if drawn is None else weight / drawn["weight"]  # refits know no temperature
         rows.append(
@@ -73,6 +81,9 @@ def conflict_rows(why: Explanation, conflicts: pd.DataFrame | None) -> list[dict
                 if drawn is None
                 else f"{signed(scale * drawn['low'])} to {signed(scale * drawn['high'])}",
                 "frequency": "" if drawn is None else f"{drawn['frequency']:.0%}",
+                "citation": citation(why.citation(why.classes[k], concept.id)),
+                "force": json.dumps(force.to_dict()),
+                "veto": json.dumps(veto.to_dict()),
             }
         )
     return rows

@@ -1,6 +1,7 @@
 """The page stands alone, says what was measured, adds up, and escapes whatever it is given."""
 
 import base64
+import hashlib
 import io
 import re
 from html.parser import HTMLParser
@@ -14,7 +15,6 @@ from knobo.bank import ConceptBank
 from knobo.classifier import ConceptBottleneckClassifier
 from knobo.encoders import load_encoder
 from knobo.errors import FileError, InputError, InputTypeError, NotFittedError
-from knobo.explain import Explanation
 from knobo.reporting import write_report
 from knobo.reporting.cases import choose_cases, data_uri
 from knobo.reporting.sections import citation, encoder_name
@@ -31,7 +31,8 @@ class Page(HTMLParser):
         super().__init__()
         self.tags, self.stack, self.ids = [], [], []
         self.feed(text)
-        self.text = " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", text, flags=re.S).split())
+        shown = re.sub(r"<(style|script)\b.*?</\1>|<[^>]+>", " ", text, flags=re.S)
+        self.text = " ".join(shown.split())
         assert not self.stack
 
     def handle_starttag(self, tag, attrs):
@@ -47,46 +48,6 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-class Fake:
-    """Has what write_report needs of a classifier, and nothing else. The activations are the embeddings."""
-
-    classes_ = CLASSES
-    encoder_name_ = "fake"
-    weights_ = np.array([[2.0, 0, 3, 0, 0, 0], [-2, -1, -1, 0, 0, 0], [0, 3, 0, -0.5, 0, 0]])
-    intercept_ = np.array([-1.0, 1.0, -0.5])
-
-    def __init__(self, bank):
-        self.bank_ = bank
-        self.concept_quality_ = pd.DataFrame(
-            {"auroc": [0.9, 0.81, 0.8, 0.7, 0.7, 0.65], "n_yes": 20, "n_no": 100}, index=list(bank.ids)
-        )
-
-    def explain(self, images):
-        return Explanation(
-            np.asarray(images).reshape(len(images), -1)[:, :6],
-            self.weights_,
-            self.intercept_,
-            np.full(6, 0.3),
-            self.classes_,
-            self.bank_,
-            self.bank_.prior_matrix(self.classes_)[0],
-            self.concept_quality_,
-        )
-
-
-@pytest.fixture
-def fake(six_concepts):
-    return Fake(six_concepts)
-
-
-@pytest.fixture
-def cases():
-    """Thirty tiny float images whose first six pixels are the activations, and their labels."""
-    rng = np.random.default_rng(0)
-    images = rng.random((30, 3, 4))
-    return list(images), CLASSES[rng.integers(3, size=30)]
-
-
 def write(tmp_path, *args, **kwargs):
     path = write_report(*args, tmp_path / "report.html", **kwargs)
     return Page(path.read_text(encoding="utf-8"))
@@ -95,7 +56,8 @@ def write(tmp_path, *args, **kwargs):
 def test_the_page_stands_alone(fake, cases, tmp_path):
     page = write(tmp_path, fake, *cases, notice="All images are synthetic.")
     names = {name for name, _ in page.tags}
-    assert not names & {"script", "link", "iframe", "object", "form", "base"}
+    assert not names & {"link", "iframe", "object", "form", "base"}
+    assert not any("src" in script for script in page.all("script"))
     assert all(image["src"].startswith("data:image/jpeg;base64,") for image in page.all("img"))
     assert "default-src 'none'" in next(m["content"] for m in page.all("meta") if "http-equiv" in m)
     css = (tmp_path / "report.html").read_text().split("<style>")[1].split("</style>")[0]
@@ -103,6 +65,16 @@ def test_the_page_stands_alone(fake, cases, tmp_path):
     assert "@import" not in css
     assert "Research software, not a medical device." in page.text
     assert "All images are synthetic." in page.text
+
+
+def test_the_policy_knows_the_one_script_by_its_hash(fake, cases, tmp_path):
+    page = write(tmp_path, fake, *cases)
+    policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m)
+    script = (tmp_path / "report.html").read_text(encoding="utf-8").split("<script>")[1].split("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert "unsafe-inline" not in policy.split("script-src")[1].split(";")[0]
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|fetch\(|XMLHttp", script)
 
 
 def test_the_page_can_be_navigated(fake, cases, tmp_path):
@@ -254,7 +226,7 @@ def test_markup_in_any_text_is_escaped(fake, six_concepts, cases, tmp_path):
     y = fake.classes_[np.arange(30) % 3]
     metadata = pd.DataFrame({bad: [bad] * 30})
     page = write(tmp_path, fake, images, y, metadata=metadata, title=bad, notice=bad)
-    assert not page.all("script")
+    assert page.all("script") == [{"type": "application/json", "class": "knobo-data"}, {}]
     assert all(image["src"].startswith("data:image/jpeg") for image in page.all("img"))
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert not any(link["href"].lower().startswith("javascript") for link in page.all("a"))
