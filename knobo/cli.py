@@ -251,6 +251,7 @@ def report(
     image: ImageColumn = "image",
     out: Out = Path("report.html"),
     cases: Annotated[int, typer.Option(help="Number of cases to show.")] = 12,
+    domain: Annotated[str | None, typer.Option(help="Column with the hospital or scanner.")] = None,
 ) -> None:
     """Write one HTML page for clinical review.
 
@@ -263,7 +264,17 @@ def report(
     from knobo.reporting import write_report
 
     data = read_manifest(manifest, image=image, label=label)
-    path = write_report(load(model), data.paths, np.asarray(data.labels), out, max_cases=cases, progress=interactive())
+    if domain is not None and domain not in data.frame:
+        raise InputError(f"{manifest} has no column {domain!r}; it has {', '.join(map(str, data.frame))}.")
+    path = write_report(
+        load(model),
+        data.paths,
+        np.asarray(data.labels),
+        out,
+        domain=None if domain is None else data.frame[domain],
+        max_cases=cases,
+        progress=interactive(),
+    )
     out_console.print(f"Report: {path}", soft_wrap=True)
 
 

@@ -18,7 +18,7 @@ from knobo.encoders import load_encoder
 from knobo.grounding import ConceptScorer, annotate_reports
 from knobo.knowledge import build_bank
 from knobo.phantom import PhantomDataset, make_chest_xrays
-from knobo.reporting import write_report
+from knobo.reporting import LeakagePanel, leakage_panel, write_report
 from knobo.shift import ShiftReport, check_shift
 from knobo.storage import atomic_path, write_json, write_text
 
@@ -107,7 +107,8 @@ def run_demo(
     }
     used = pd.Series((np.abs(clf.weights_) > 0).sum(axis=1), index=clf.classes_, name="concepts used")
     result = DemoResult(_accuracy_table(shifts), used, folder)
-    _write(result, clf, shifts, bank=bank, embeddings=embed["target"], data=target, progress=progress)
+    leakage = leakage_panel(clf, embed["train"], train.labels, embed["target"], target.labels)
+    _write(result, clf, shifts, leakage, bank=bank, embeddings=embed["target"], data=target, progress=progress)
     return result
 
 
@@ -150,6 +151,7 @@ def _write(
     result: DemoResult,
     clf: ConceptBottleneckClassifier,
     shifts: dict[str, ShiftReport],
+    leakage: LeakagePanel,
     *,
     bank: ConceptBank,
     embeddings: NDArray[Any],
@@ -178,6 +180,7 @@ def _write(
         embeddings,
         data.labels,
         folder / "report.html",
+        leakage=leakage,
         shift=shifts,
         metadata=data.metadata[["sex", "age", "view", "marker"]],
         pictures=list(data.images),

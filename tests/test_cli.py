@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from knobo.bank import load_bank
 from knobo.cli import app
+from knobo.errors import InputError
 
 COMMANDS = [
     ["demo"],
@@ -163,8 +164,11 @@ def test_shift_compares_two_manifests(fitted, phantoms, tmp_path):
 
 def test_report_writes_one_page(fitted, phantoms, tmp_path):
     out = tmp_path / "report.html"
-    run("report", fitted[0] / "model", phantoms / "B" / "manifest.csv", "--label", "label", "--cases", 2, "--out", out)
+    options = ("--label", "label", "--cases", 2, "--domain", "view", "--out", out)
+    run("report", fitted[0] / "model", phantoms / "B" / "manifest.csv", *options)
     assert "not a medical device" in out.read_text()
+    with pytest.raises(InputError, match="no column 'hospitals'"):
+        run("report", fitted[0] / "model", phantoms / "B" / "manifest.csv", "--label", "label", "--domain", "hospitals")
 
 
 def test_bank_build_and_show(tmp_path):
