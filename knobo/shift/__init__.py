@@ -1,8 +1,16 @@
 """How far a classifier falls in another domain, and splits that make another domain of one's own data."""
 
-from knobo.shift.gap import check_shift, shift_table
+from knobo.shift.gap import check_shift, compare_models, shift_table
 from knobo.shift.metrics import evaluate
 from knobo.shift.report import ShiftReport
 from knobo.shift.splits import ConfoundedSplit, confounded_split
 
-__all__ = ["ConfoundedSplit", "ShiftReport", "check_shift", "confounded_split", "evaluate", "shift_table"]
+__all__ = [
+    "ConfoundedSplit",
+    "ShiftReport",
+    "check_shift",
+    "compare_models",
+    "confounded_split",
+    "evaluate",
+    "shift_table",
+]

@@ -19,6 +19,8 @@ OUT_OF_DOMAIN = "#d55e00"
 def plot_gap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw each metric in and out of domain with its interval, and its gap beside it.
 
+    Log-loss, which has no scale from 0 to 1, is left to the table.
+
     Parameters
     ----------
     table : DataFrame
@@ -30,6 +32,7 @@ def plot_gap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     -------
     matplotlib Axes
     """
+    table = table.drop(index="log_loss", level="metric", errors="ignore")
     if ax is None:
         import matplotlib.pyplot as plt
 
