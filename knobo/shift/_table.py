@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from knobo.shift.metrics import AUROC, SUMMARY, Cases, percentile_interval
+from knobo.shift._bootstrap import percentile_interval
+from knobo.shift.metrics import AUROC, SUMMARY, Cases
 from knobo.shift.report import QUANTITIES
 
 Array = NDArray[np.float64]

@@ -56,7 +56,7 @@ def plot_gap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.tick_params(axis="y", length=0)
     lowest = np.nanmin(table[["id", "ood", "id_low", "ood_low"]].to_numpy())
     ax.set_xlim(min(0.48, lowest - 0.02), 1.02)  # one scale for most reports, so that small gaps look small
-    ax.set_xlabel("Value" if table["id_low"].isna().all() else "Value, with its bootstrap interval")
+    ax.set_xlabel("Value" if table["id_low"].isna().all() else "Value, with its interval")
     ax.grid(axis="x", alpha=0.3)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)

@@ -113,7 +113,8 @@ class ShiftReport:
         text = f"{sizes}. ID: in domain. OOD: out of domain. Gap = ID − OOD. Specificity: {self.specificity:g}."
         if not self.n_bootstrap:
             return text
-        return f"{text} In brackets: {self.confidence:.0%} bootstrap intervals, {self.n_bootstrap} resamples."
+        how = f"{self.confidence:.0%} bootstrap intervals, {self.n_bootstrap} resamples (AUROC of two classes: DeLong)"
+        return f"{text} In brackets: {how}."
 
 
 def with_interval(row: pd.Series[float], name: str) -> str:
