@@ -2,7 +2,9 @@
 
 from knobo.shift.audit import ConfounderAudit
 from knobo.shift.confounders import audit_confounders
+from knobo.shift.drift import DriftReport, check_drift
 from knobo.shift.gap import check_shift, compare_models, shift_table
+from knobo.shift.label_shift import LabelShift, estimate_label_shift
 from knobo.shift.metrics import evaluate
 from knobo.shift.report import ShiftReport
 from knobo.shift.splits import ConfoundedSplit, confounded_split
@@ -10,11 +12,15 @@ from knobo.shift.splits import ConfoundedSplit, confounded_split
 __all__ = [
     "ConfoundedSplit",
     "ConfounderAudit",
+    "DriftReport",
+    "LabelShift",
     "ShiftReport",
     "audit_confounders",
+    "check_drift",
     "check_shift",
     "compare_models",
     "confounded_split",
+    "estimate_label_shift",
     "evaluate",
     "shift_table",
 ]

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from knobo._validation import check_labels, knobo_errors
 from knobo.errors import InputError
 from knobo.shift._association import association, explained_variance
-from knobo.shift._checks import check_bootstrap, encode_groups
+from knobo.shift._checks import check_bootstrap, check_features, encode_groups
 from knobo.shift._metadata import Column
 from knobo.shift._pairs import tie_strength
 from knobo.shift._readout import read_out, read_score, remove_means, within_label
@@ -106,7 +106,7 @@ def audit_confounders(
     sources: dict[str, Array] = {"label": np.eye(int(label.max()) + 1)[label]}
     for name, features in (("concepts", concepts), ("embedding", embeddings)):
         if features is not None:
-            sources[name] = _check_features(features, len(label), name)
+            sources[name] = check_features(features, len(label), name)
     if len(sources) == 1:
         raise InputError("There is nothing to read from: pass concepts=, embeddings=, or both.")
     names = [str(name) for name in (metadata.columns if columns is None else columns)]
@@ -155,15 +155,6 @@ def audit_confounders(
         reversed=reports,
         confidence=confidence,
     )
-
-
-def _check_features(features: Any, n: int, name: str) -> Array:
-    values = np.asarray(features, dtype=np.float64)
-    if values.ndim != 2 or len(values) != n:
-        raise InputError(f"{name} has shape {values.shape}; expected one row for each of the {n} cases.")
-    if not np.isfinite(values).all():
-        raise InputError(f"{name} holds values that are not finite; drop or fill these rows first.")
-    return values
 
 
 def _triple(name: str, found: tuple[float, float, float]) -> dict[str, float]:
