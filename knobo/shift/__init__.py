@@ -4,6 +4,8 @@ from knobo.shift.audit import ConfounderAudit
 from knobo.shift.confounders import audit_confounders
 from knobo.shift.drift import DriftReport, check_drift
 from knobo.shift.gap import check_shift, compare_models, shift_table
+from knobo.shift.gap_by_concept import explain_gap
+from knobo.shift.gap_explanation import GapExplanation
 from knobo.shift.label_shift import LabelShift, estimate_label_shift
 from knobo.shift.metrics import evaluate
 from knobo.shift.report import ShiftReport
@@ -13,6 +15,7 @@ __all__ = [
     "ConfoundedSplit",
     "ConfounderAudit",
     "DriftReport",
+    "GapExplanation",
     "LabelShift",
     "ShiftReport",
     "audit_confounders",
@@ -22,5 +25,6 @@ __all__ = [
     "confounded_split",
     "estimate_label_shift",
     "evaluate",
+    "explain_gap",
     "shift_table",
 ]
