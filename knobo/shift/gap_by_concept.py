@@ -157,6 +157,11 @@ class _Game(NamedTuple):
     def everyone(self) -> tuple[Ints, Ints]:
         return np.arange(len(self.here.codes)), np.arange(len(self.there.codes))
 
+    @property
+    def in_use(self) -> NDArray[np.bool_]:
+        """Parts that have a weight, shape (g,); the others explain nothing."""
+        return np.asarray(np.ptp(self.head.weights, axis=0) @ self.parts > 0)
+
     def play(self, rows: tuple[Ints, Ints], rng: np.random.Generator) -> Array:
         """Drop, share of the class shares, and one value a part, for one random order and partner of each case."""
         ours, theirs = rows
@@ -174,21 +179,23 @@ class _Game(NamedTuple):
         drop = own.mean() - score_cases(before, codes, self.metric).mean()
         values = self._exchange(theirs, partners, before, rng)
         chance = by_class[codes].mean() - (score_cases(before, codes, self.metric).mean() + values.sum())
-        values += chance / len(values)  # partners were drawn: spread what their mean missed of the class means
+        # partners were drawn at random: what their mean missed of the class means is spread over the parts
+        values += chance * self.in_use / max(self.in_use.sum(), 1)
         return np.array([drop, own.mean() - by_class[codes].mean(), *values])
 
     def _exchange(self, theirs: Ints, partners: Ints, before: Array, rng: np.random.Generator) -> Array:
-        n_parts, total = self.parts.shape[1], np.zeros(self.parts.shape[1])
+        total, used = np.zeros(self.parts.shape[1]), self.in_use
+        n_parts = int(used.sum())
         step = max(1, _BLOCK // ((n_parts + 1) * before.shape[1]))
         for start in range(0, len(theirs), step):
             rows = slice(start, start + step)
             moved = self.here.activations.to_numpy()[partners[rows]] - self.there.activations.to_numpy()[theirs[rows]]
-            change = np.einsum("nm,km,mg->ngk", moved, self.head.weights, self.parts, optimize=True)
+            change = np.einsum("nm,km,mg->ngk", moved, self.head.weights, self.parts[:, used], optimize=True)
             order = rng.permuted(np.tile(np.arange(n_parts), (len(moved), 1)), axis=1)
             taken = np.take_along_axis(change, order[..., None], axis=1).cumsum(axis=1)
             path = np.concatenate([np.zeros_like(taken[:, :1]), taken], axis=1) + before[rows, None]
             gained = np.diff(score_cases(path, self.there.codes[theirs[rows]], self.metric), axis=1)
-            total += np.bincount(order.ravel(), gained.ravel(), minlength=n_parts)
+            total[used] += np.bincount(order.ravel(), gained.ravel(), minlength=n_parts)
         return total / len(theirs)
 
     def margins(self) -> Array:
