@@ -1,5 +1,6 @@
 """How far a classifier falls in another domain, and splits that make another domain of one's own data."""
 
+from knobo.shift._decision import threshold_at_specificity
 from knobo.shift.audit import ConfounderAudit
 from knobo.shift.confounders import audit_confounders
 from knobo.shift.drift import DriftReport, check_drift
@@ -9,7 +10,10 @@ from knobo.shift.gap_explanation import GapExplanation
 from knobo.shift.label_shift import LabelShift, estimate_label_shift
 from knobo.shift.metrics import evaluate
 from knobo.shift.report import ShiftReport
+from knobo.shift.shortcut import check_shortcut
 from knobo.shift.splits import ConfoundedSplit, confounded_split
+from knobo.shift.subgroup_report import SubgroupReport
+from knobo.shift.subgroups import check_subgroups
 
 __all__ = [
     "ConfoundedSplit",
@@ -18,13 +22,17 @@ __all__ = [
     "GapExplanation",
     "LabelShift",
     "ShiftReport",
+    "SubgroupReport",
     "audit_confounders",
     "check_drift",
     "check_shift",
+    "check_shortcut",
+    "check_subgroups",
     "compare_models",
     "confounded_split",
     "estimate_label_shift",
     "evaluate",
     "explain_gap",
     "shift_table",
+    "threshold_at_specificity",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ class Curve(NamedTuple):
     alarms: Array
 
     @classmethod
-    def of(cls, positive: Array, score: Array, weights: Array) -> Curve:
+    def of(cls, positive: NDArray[Any], score: Array, weights: Array) -> Curve:
         """Count under ``weights`` ≥ 0 of shape (B, n); ``positive`` (1 or 0) and ``score`` have shape (n,)."""
         order = np.argsort(-score, kind="stable")
         last = np.flatnonzero(np.diff(score[order], append=np.nan) != 0)  # ties count together

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from knobo.shift._inputs import (
 from knobo.shift._table import compare_models_on, compare_two
 from knobo.shift.metrics import SPECIFICITY, Cases
 from knobo.shift.report import ShiftReport
+from knobo.shift.subgroups import check_subgroups
 
 
 def check_shift(
@@ -33,6 +35,8 @@ def check_shift(
     target: Pair | Mapping[str, Pair],
     *,
     groups: Pair | None = None,
+    metadata: tuple[pd.DataFrame, Any] | None = None,
+    positive: Any = None,
     specificity: float = SPECIFICITY,
     n_bootstrap: int = 1000,
     confidence: float = 0.95,
@@ -50,6 +54,11 @@ def check_shift(
         Cases of another domain, such as another hospital, or of several.
     groups : (source groups, target groups), optional
         Patient of each case; the second is a mapping where ``target`` is one. Intervals are then over patients.
+    metadata : (source table, target table), optional
+        DataFrames with one row a case; the second is a mapping where ``target`` is one. Each set is then also checked
+        by subgroup, as :func:`check_subgroups` does, and the report has ``subgroups``.
+    positive : label, optional
+        For the subgroups: the class that counts as positive; by default the second of two.
     specificity : float in (0, 1)
         What ``sensitivity_at_specificity`` keeps, by a threshold of each set's own.
     n_bootstrap : int
@@ -90,7 +99,23 @@ def check_shift(
     classes = classes_of(clf)
     scored_source = predict(clf, source, classes, "source")
     scored_target = {name: predict(clf, pair, classes, where(name)) for name, pair in name_targets(target).items()}
-    return _compare(scored_source, scored_target, classes, groups, specificity, n_bootstrap, confidence, random_state)
+    report = _compare(scored_source, scored_target, classes, groups, specificity, n_bootstrap, confidence, random_state)
+    if metadata is None:
+        return report
+    home, away = unpack(metadata, "metadata", "(source table, target table)")
+    tables = away if isinstance(away, Mapping) else {next(iter(scored_target)): away}
+    source_groups, target_groups = split_groups(groups, scored_target)
+    found = {}
+    for name, (y, proba), table, patients in (
+        ("source", scored_source, home, source_groups),
+        *((name, scored_target[name], tables.get(name), target_groups.get(name)) for name in scored_target),
+    ):
+        if table is not None:
+            found[name] = check_subgroups(
+                y, proba, classes, table, positive=positive, groups=patients, n_bootstrap=min(n_bootstrap, 500),
+                confidence=confidence, random_state=0,
+            )  # fmt: skip
+    return replace(report, subgroups=found)
 
 
 def shift_table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from knobo.shift.subgroup_report import SubgroupReport
 
 METRIC_LABELS = {
     "accuracy": "Accuracy",
@@ -41,6 +43,8 @@ class ShiftReport:
         Number of resamples that they rest on.
     specificity : float
         What ``sensitivity_at_specificity`` keeps.
+    subgroups : dict of set to SubgroupReport
+        ``source`` and each target, where metadata were given.
     """
 
     table: pd.DataFrame
@@ -48,6 +52,7 @@ class ShiftReport:
     confidence: float
     n_bootstrap: int
     specificity: float = 0.9
+    subgroups: dict[str, SubgroupReport] = field(default_factory=dict)
 
     @property
     def domains(self) -> list[str]:
@@ -67,6 +72,12 @@ class ShiftReport:
                 domain = values.idxmax() if str(metric) in LOWER_IS_BETTER else values.idxmin()
                 rows[metric] = {"domain": domain, **self.table.loc[(domain, metric)].to_dict()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
+
+    def worst_groups(self) -> pd.DataFrame:
+        """Return the subgroup that does worst in each set, rows (set, rate); empty without metadata."""
+        if not self.subgroups:
+            return pd.DataFrame()
+        return pd.concat({name: report.worst() for name, report in self.subgroups.items()}, names=["set"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers and strings, ready for JSON: domain -> metric -> quantity; None where undefined."""

@@ -304,3 +304,25 @@ def test_order_of_the_second_models_classes_does_not_matter(source, target):
 
     table = compare_models(Passthrough(), Turned(CLASSES[::-1]), source, {"B": target}, n_bootstrap=5)
     assert (table.loc["B"] == 0).all(axis=None)
+
+
+def test_metadata_name_the_worst_group_of_each_set(binary):
+    (source, y0), (target, y1) = binary
+    sex = [np.resize(["f", "m"], len(y)) for y in (y0, y1)]
+    wrong = np.where((sex[1] == "m")[:, None], target[:, ::-1], target)
+    tables = tuple(pd.DataFrame({"sex": column}) for column in sex)
+    report = check_shift(
+        Passthrough(CLASSES[:2]),
+        (source, y0),
+        {"B": (wrong, y1)},
+        metadata=(tables[0], {"B": tables[1]}),
+        n_bootstrap=20,
+    )
+    worst = report.worst_groups()
+    assert list(worst.index.unique("set")) == ["source", "B"]
+    assert worst.loc[("B", "accuracy"), "level"] == "m"
+    m = sex[1] == "m"
+    found = report.subgroups["B"].table.loc[("sex", "m"), "accuracy"]
+    assert found == pytest.approx(accuracy_score(y1[m], CLASSES[:2][wrong[m].argmax(axis=1)]))
+    plain = check_shift(Passthrough(CLASSES[:2]), (source, y0), (target, y1), n_bootstrap=5)
+    assert plain.worst_groups().empty
