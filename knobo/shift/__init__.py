@@ -3,6 +3,7 @@
 from knobo.shift._decision import threshold_at_specificity
 from knobo.shift.audit import ConfounderAudit
 from knobo.shift.confounders import audit_confounders
+from knobo.shift.domain_splits import DomainSplit, PatientSplit, leave_one_domain_out, patient_split
 from knobo.shift.drift import DriftReport, check_drift
 from knobo.shift.gap import check_shift, compare_models, shift_table
 from knobo.shift.gap_by_concept import explain_gap
@@ -18,9 +19,11 @@ from knobo.shift.subgroups import check_subgroups
 __all__ = [
     "ConfoundedSplit",
     "ConfounderAudit",
+    "DomainSplit",
     "DriftReport",
     "GapExplanation",
     "LabelShift",
+    "PatientSplit",
     "ShiftReport",
     "SubgroupReport",
     "audit_confounders",
@@ -33,6 +36,8 @@ __all__ = [
     "estimate_label_shift",
     "evaluate",
     "explain_gap",
+    "leave_one_domain_out",
+    "patient_split",
     "shift_table",
     "threshold_at_specificity",
 ]

@@ -90,7 +90,7 @@ def explain_gap(
     >>> moved = A[200:] + [1.5, 0.0]
     >>> why = explain_gap(head, (A[:200], y[:200]), (moved, y[200:]), n_bootstrap=0)
     >>> why.table["explained"].round(1).tolist()
-    [0.5, -0.0]
+    [0.2, -0.0]
     """
     if metric not in METRICS:
         raise InputError(f"metric is {show(metric)}; pass one of {', '.join(METRICS)}.")
