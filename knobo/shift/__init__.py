@@ -13,6 +13,7 @@ from knobo.shift.metrics import evaluate
 from knobo.shift.report import ShiftReport
 from knobo.shift.shortcut import check_shortcut
 from knobo.shift.splits import ConfoundedSplit, confounded_split
+from knobo.shift.stress import StressReport, stress_test
 from knobo.shift.subgroup_report import SubgroupReport
 from knobo.shift.subgroups import check_subgroups
 
@@ -25,6 +26,7 @@ __all__ = [
     "LabelShift",
     "PatientSplit",
     "ShiftReport",
+    "StressReport",
     "SubgroupReport",
     "audit_confounders",
     "check_drift",
@@ -39,5 +41,6 @@ __all__ = [
     "leave_one_domain_out",
     "patient_split",
     "shift_table",
+    "stress_test",
     "threshold_at_specificity",
 ]
