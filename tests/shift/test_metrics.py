@@ -151,7 +151,7 @@ def test_same_seed_same_intervals():
 def test_chunks_do_not_change_the_draws(monkeypatch):
     y, proba = make_cases(50, 2, np.random.default_rng(8))
     whole = evaluate(y, proba, [0, 1], n_bootstrap=64)
-    monkeypatch.setattr("knobo.shift.metrics._CHUNK", 500)
+    monkeypatch.setattr("knobo.shift._bootstrap._CHUNK", 500)
     pd.testing.assert_frame_equal(whole, evaluate(y, proba, [0, 1], n_bootstrap=64))
 
 
