@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.svm import SVC
 
 from knobo.errors import InputError, InputTypeError, NotFittedError
-from knobo.shift import ShiftReport, check_shift, compare_models, evaluate, shift_table
+from knobo.shift import ShiftReport, check_shift, evaluate, shift_table
 from knobo.shift.metrics import SUMMARY
 
 CLASSES = np.array(["copd", "normal", "pneumonia"])
@@ -262,48 +262,6 @@ def test_worst_domain_is_named_for_each_metric(source, target):
     worst = check_shift(Passthrough(), source, {"B": target, "C": poor}, n_bootstrap=5).worst()
     assert set(worst["domain"]) == {"C"}
     assert list(worst.index) == METRICS
-
-
-class Reader(Passthrough):
-    """Reads its probabilities off one of two stacked tables."""
-
-    def __init__(self, which, classes=CLASSES):
-        super().__init__(classes)
-        self.which = which
-
-    def predict_proba(self, X):
-        return X[:, self.which]
-
-
-def test_models_are_compared_case_by_case(binary):
-    (source, y0), (target, y1) = binary
-    rng = np.random.default_rng(5)
-    noisy = [0.8 * proba + 0.2 * rng.dirichlet([1, 1], size=len(proba)) for proba in (source, target)]
-    pairs = [(np.stack([source, noisy[0]], axis=1), y0), (np.stack([target, noisy[1]], axis=1), y1)]
-    first, second = (Reader(which, CLASSES[:2]) for which in (0, 1))
-    table = compare_models(first, second, *pairs, n_bootstrap=100)
-    ours, theirs = (check_shift(model, *pairs, n_bootstrap=100).to_frame() for model in (first, second))
-    for name in ("id", "ood", "average", "gap"):
-        np.testing.assert_allclose(table[name], ours[name] - theirs[name], atol=1e-12)
-    for metric in ("log_loss", "auroc"):  # errors are shared, so the difference is known far better
-        widths = [frame.loc[metric, "ood_high"] - frame.loc[metric, "ood_low"] for frame in (table, ours)]
-        assert widths[0] < 0.5 * widths[1]
-    same = compare_models(first, first, *pairs, n_bootstrap=20)
-    assert (same == 0).all(axis=None)
-
-
-def test_models_of_different_questions_are_refused(source, target):
-    with pytest.raises(InputError, match="different classes"):
-        compare_models(Passthrough(), Passthrough(CLASSES[:2]), source, target)
-
-
-def test_order_of_the_second_models_classes_does_not_matter(source, target):
-    class Turned(Passthrough):
-        def predict_proba(self, X):
-            return np.asarray(X)[:, ::-1]
-
-    table = compare_models(Passthrough(), Turned(CLASSES[::-1]), source, {"B": target}, n_bootstrap=5)
-    assert (table.loc["B"] == 0).all(axis=None)
 
 
 def test_metadata_name_the_worst_group_of_each_set(binary):
