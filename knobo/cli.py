@@ -20,6 +20,7 @@ from knobo.cli_images import images_app
 from knobo.cli_models import models_app
 from knobo.cli_output import error_console, interactive, out_console, print_frame
 from knobo.cli_score import score
+from knobo.cli_shift import shift
 from knobo.cli_store import store_app
 from knobo.errors import InputError, KnoboError
 from knobo.storage import atomic_path, write_text
@@ -46,6 +47,7 @@ app.add_typer(edit_app, name="edit")
 app.add_typer(images_app, name="images")
 app.add_typer(models_app, name="models")
 app.command()(score)
+app.command()(shift)
 
 ImageColumn = Annotated[str, typer.Option("--image", help="Manifest column with the image paths.")]
 LabelColumn = Annotated[str, typer.Option("--label", help="Manifest column with the class labels.")]
@@ -214,36 +216,6 @@ def explain(
 
 
 @app.command()
-def shift(
-    model: Model,
-    source: Annotated[Path, typer.Option(help="Manifest of labelled images from the hospital at home.")],
-    target: Annotated[Path, typer.Option(help="Manifest of labelled images from elsewhere.")],
-    label: LabelColumn,
-    image: ImageColumn = "image",
-    group: Annotated[str | None, typer.Option(help="Patient column, in both manifests.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="CSV file to write.")] = None,
-    seed: Seed = 0,
-) -> None:
-    """Measure how a model holds on images from elsewhere.
-
-    Example: `knobo shift out/model --source home.csv --target elsewhere.csv --label diagnosis`
-    """
-    from knobo.classifier import load
-    from knobo.images import read_manifest
-    from knobo.shift import check_shift
-
-    clf = load(model)
-    home = read_manifest(source, image=image, label=label, group=group)
-    away = read_manifest(target, image=image, label=label, group=group)
-    groups = None if group is None else (home.groups, away.groups)
-    report = check_shift(clf, (home.paths, home.labels), (away.paths, away.labels), groups=groups, random_state=seed)
-    frame = report.to_frame()
-    _print_shift(frame, "In domain (id) and out of domain (ood), 95 % intervals below")
-    if out is not None:
-        out_console.print(f"Table: {write_text(out, frame.to_csv())}", soft_wrap=True)
-
-
-@app.command()
 def report(
     model: Model,
     manifest: Annotated[Path, typer.Argument(help="Manifest of labelled images that the model has not seen.")],
@@ -334,16 +306,6 @@ def _save_cases(why: Any, paths: Sequence[Path | ImageFile], folder: Path) -> No
         plot_case(why[case], read_image(path), figure=figure)
         with atomic_path(folder / f"{case + 1:03d}-{path.stem}.png") as part:
             figure.savefig(part, dpi=120)
-
-
-def _print_shift(table: pd.DataFrame, title: str) -> None:
-    """One row a metric; each interval stands below its value, so that the table fits a terminal."""
-    shown = table[[]].copy()
-    for name in ("id", "ood", "average", "gap"):
-        sign = "+" if name == "gap" else ""
-        values = table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False, name=None)
-        shown[name] = [f"{value:{sign}.3f}\n{low:{sign}.3f}–{high:{sign}.3f}" for value, low, high in values]
-    print_frame(shown.reset_index(), title)
 
 
 def _print_metrics(table: pd.DataFrame, title: str) -> None:

@@ -104,6 +104,26 @@ def delong_interval(
     -------
     auroc, low, high : float
     """
+    auroc, variance = delong_variance(labels, scores, groups=groups)
+    margin = float(norm.ppf(0.5 + level / 2)) * variance**0.5
+    return auroc, max(auroc - margin, 0.0), min(auroc + margin, 1.0)
+
+
+def delong_variance(
+    labels: NDArray[Any], scores: Array, *, groups: NDArray[np.intp] | None = None
+) -> tuple[float, float]:
+    """AUROC and DeLong's variance of it; arguments as in :func:`delong_interval`."""
+    auroc, influence = auroc_influence(labels, scores)
+    together = influence if groups is None else np.bincount(groups, influence)
+    if auroc in (0.0, 1.0):
+        n_yes = int((labels == 1).sum())
+        n_no = len(labels) - n_yes
+        return auroc, _hanley_mcneil(1 - 0.5 / (n_yes * n_no), n_yes, n_no)
+    return auroc, float(together @ together)
+
+
+def auroc_influence(labels: NDArray[Any], scores: Array) -> tuple[float, Array]:
+    """AUROC and what each row adds to its error, shape (n,); the sum of squares is DeLong's variance."""
     yes, n_yes = labels == 1, int((labels == 1).sum())
     n_no = len(labels) - n_yes
     ranks, among = rankdata(scores), np.empty(len(scores))
@@ -111,13 +131,7 @@ def delong_interval(
     # Share of the rows of the other kind that each row is on the right side of (Sun & Xu 2014, equation 6).
     placed = np.where(yes, (ranks - among) / n_no, 1 - (ranks - among) / n_yes)
     auroc = float(placed[yes].mean())
-    influence = (placed - auroc) / np.where(yes, np.sqrt(n_yes * (n_yes - 1)), np.sqrt(n_no * (n_no - 1)))
-    together = influence if groups is None else np.bincount(groups, influence)
-    variance = float(together @ together)
-    if auroc in (0.0, 1.0):
-        variance = _hanley_mcneil(1 - 0.5 / (n_yes * n_no), n_yes, n_no)
-    margin = float(norm.ppf(0.5 + level / 2)) * variance**0.5
-    return auroc, max(auroc - margin, 0.0), min(auroc + margin, 1.0)
+    return auroc, (placed - auroc) / np.where(yes, np.sqrt(n_yes * (n_yes - 1)), np.sqrt(n_no * (n_no - 1)))
 
 
 def calibration_error(labels: NDArray[Any], activations: Array, n_bins: int = _BINS) -> float:

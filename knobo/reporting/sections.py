@@ -131,12 +131,12 @@ def shift_view(name: str, report: ShiftReport) -> dict[str, Any]:
     for index, row in report.table.iterrows():
         domain, metric = cast("tuple[str, str]", index)
         label = METRIC_LABELS.get(metric, metric)
+        on_scale = {side: metric != "log_loss" and not np.isnan(row[side]) for side in ("id", "ood")}
         rows.append(
             {
                 "name": f"{label}, {domain}" if many else label,
                 "texts": [_split(with_interval(row, quantity)) for quantity in QUANTITIES],
-                "id": None if np.isnan(row["id"]) else float(row["id"]),
-                "ood": None if np.isnan(row["ood"]) else float(row["ood"]),
+                **{side: float(row[side]) if shown else None for side, shown in on_scale.items()},
             }
         )
     sizes = [f"{domain}: {n} cases" for domain, n in report.counts.sum(axis=1).items()]

@@ -90,3 +90,13 @@ def check_bootstrap(n_bootstrap: int, confidence: float) -> None:
         raise InputError(f"n_bootstrap is {n_bootstrap}; pass the number of resamples, or 0 for no intervals.")
     if not 0 < confidence < 1:
         raise InputError(f"confidence is {confidence}; pass a fraction between 0 and 1, such as 0.95.")
+
+
+def check_features(features: Any, n: int, name: str) -> NDArray[np.float64]:
+    """Return finite features of shape (n, any) as float64."""
+    values = np.asarray(features, dtype=np.float64)
+    if values.ndim != 2 or len(values) != n:
+        raise InputError(f"{name} has shape {values.shape}; expected one row for each of the {n} cases.")
+    if not np.isfinite(values).all():
+        raise InputError(f"{name} holds values that are not finite; drop or fill these rows first.")
+    return values

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from knobo._resampling import percentile_interval
-from knobo._validation import knobo_errors
-from knobo.errors import InputError, InputTypeError, NotFittedError
-from knobo.shift._checks import check_bootstrap, check_classes, encode_labels
-from knobo.shift.metrics import SUMMARY, Cases
-from knobo.shift.report import QUANTITIES, ShiftReport
-
-Pair = tuple[Any, Any]
-Seed = int | np.random.Generator | None
-
-
-class SupportsPredictProba(Protocol):
-    """A classifier; once fitted it also has ``classes_``."""
-
-    def predict_proba(self, X: Any, /) -> Any:
-        """Return class probabilities of shape (n_samples, n_classes)."""
+from knobo.errors import InputError
+from knobo.shift._checks import check_bootstrap, check_classes
+from knobo.shift._inputs import (
+    Pair,
+    Seed,
+    SupportsPredictProba,
+    classes_of,
+    name_targets,
+    predict,
+    split_groups,
+    unpack,
+    where,
+)
+from knobo.shift._table import compare_models_on, compare_two
+from knobo.shift.metrics import SPECIFICITY, Cases
+from knobo.shift.report import ShiftReport
+from knobo.shift.subgroups import check_subgroups
 
 
 def check_shift(
@@ -34,6 +35,9 @@ def check_shift(
     target: Pair | Mapping[str, Pair],
     *,
     groups: Pair | None = None,
+    metadata: tuple[pd.DataFrame, Any] | None = None,
+    positive: Any = None,
+    specificity: float = SPECIFICITY,
     n_bootstrap: int = 1000,
     confidence: float = 0.95,
     random_state: Seed = 0,
@@ -50,6 +54,13 @@ def check_shift(
         Cases of another domain, such as another hospital, or of several.
     groups : (source groups, target groups), optional
         Patient of each case; the second is a mapping where ``target`` is one. Intervals are then over patients.
+    metadata : (source table, target table), optional
+        DataFrames with one row a case; the second is a mapping where ``target`` is one. Each set is then also checked
+        by subgroup, as :func:`check_subgroups` does, and the report has ``subgroups``.
+    positive : label, optional
+        For the subgroups: the class that counts as positive; by default the second of two.
+    specificity : float in (0, 1)
+        What ``sensitivity_at_specificity`` keeps, by a threshold of each set's own.
     n_bootstrap : int
         Number of resamples; 0 gives no intervals.
     confidence : float in (0, 1)
@@ -85,14 +96,26 @@ def check_shift(
     >>> report.to_frame().loc["accuracy", ["id", "ood", "gap"]].round(2).tolist()
     [0.92, 0.61, 0.31]
     """
-    if not hasattr(clf, "predict_proba"):
-        raise InputTypeError(f"{type(clf).__name__} has no predict_proba; pass a classifier that gives probabilities.")
-    if not hasattr(clf, "classes_"):
-        raise NotFittedError(f"{type(clf).__name__} has no classes_; call fit before check_shift.")
-    classes = check_classes(clf.classes_)
-    scored_source = _predict(clf, source, classes, "source")
-    scored_target = {name: _predict(clf, pair, classes, _where(name)) for name, pair in _targets(target).items()}
-    return _compare(scored_source, scored_target, classes, groups, n_bootstrap, confidence, random_state)
+    classes = classes_of(clf)
+    scored_source = predict(clf, source, classes, "source")
+    scored_target = {name: predict(clf, pair, classes, where(name)) for name, pair in name_targets(target).items()}
+    report = _compare(scored_source, scored_target, classes, groups, specificity, n_bootstrap, confidence, random_state)
+    if metadata is None:
+        return report
+    home, away = unpack(metadata, "metadata", "(source table, target table)")
+    tables = away if isinstance(away, Mapping) else {next(iter(scored_target)): away}
+    source_groups, target_groups = split_groups(groups, scored_target)
+    found = {}
+    for name, (y, proba), table, patients in (
+        ("source", scored_source, home, source_groups),
+        *((name, scored_target[name], tables.get(name), target_groups.get(name)) for name in scored_target),
+    ):
+        if table is not None:
+            found[name] = check_subgroups(
+                y, proba, classes, table, positive=positive, groups=patients, n_bootstrap=min(n_bootstrap, 500),
+                confidence=confidence, random_state=0,
+            )  # fmt: skip
+    return replace(report, subgroups=found)
 
 
 def shift_table(
@@ -101,6 +124,7 @@ def shift_table(
     classes: Sequence[Any] | NDArray[Any],
     *,
     groups: Pair | None = None,
+    specificity: float = SPECIFICITY,
     n_bootstrap: int = 1000,
     confidence: float = 0.95,
     random_state: Seed = 0,
@@ -108,11 +132,13 @@ def shift_table(
     """Compare probabilities in and out of domain.
 
     With the same metric on both sets, *average* = (ID + OOD) / 2 and *gap* = ID − OOD. The gap keeps its sign: it is
-    positive where the classifier does worse out of domain. (The paper reports the mean of |ID − OOD| over data sets.)
-    Intervals are percentiles over independent resamples of the two sets, each drawn as :func:`evaluate` draws them.
+    positive where the classifier does worse out of domain, save for log-loss and ECE, of which less is better. (The
+    paper reports the mean of |ID − OOD| over data sets.) Intervals are percentiles over independent resamples of the
+    two sets, each drawn as :func:`evaluate` draws them; those of the AUROC of two classes rest on DeLong's variance.
 
-    Balanced accuracy and, with more than two classes, AUROC are means over the classes that both sets hold, so that
-    a class which the target lacks does not look like a gap.
+    Balanced accuracy and, with more than two classes, the ranking metrics are means over the classes that both sets
+    hold, so that a class which the target lacks does not look like a gap. An ECE of few cases is too high on average
+    (a bin's chance error counts as miscalibration), and its bootstrap more so: compare it between sets of like size.
 
     Parameters
     ----------
@@ -122,15 +148,16 @@ def shift_table(
         The same, out of domain.
     classes : sequence of length n_classes
         Label of each column of the probabilities.
-    groups, n_bootstrap, confidence, random_state
+    groups, specificity, n_bootstrap, confidence, random_state
         As in :func:`check_shift`.
 
     Returns
     -------
     DataFrame
-        Rows are the metrics ``accuracy``, ``balanced_accuracy`` and ``auroc``; with more than one target they are
-        (domain, metric). Columns are ``id``, ``ood``, ``average`` and ``gap``, each followed by its ``_low`` and
-        ``_high``. NaN where a set does not define a metric, such as AUROC in a target of one class.
+        Rows are the metrics ``accuracy``, ``balanced_accuracy``, ``auroc``, ``average_precision``,
+        ``sensitivity_at_specificity``, ``log_loss`` and ``ece``, as :func:`evaluate` defines them; with more than one
+        target they are (domain, metric). Columns are ``id``, ``ood``, ``average`` and ``gap``, each followed by its
+        ``_low`` and ``_high``. NaN where a set does not define a metric, such as AUROC in a target of one class.
 
     Raises
     ------
@@ -142,8 +169,68 @@ def shift_table(
     Yang et al., *A Textbook Remedy for Domain Shifts*, NeurIPS 2024, arXiv:2405.14839 (ID, OOD, Δ and their average).
     """
     names = check_classes(classes)
-    report = _compare(source, _targets(target), names, groups, n_bootstrap, confidence, random_state)
+    report = _compare(source, name_targets(target), names, groups, specificity, n_bootstrap, confidence, random_state)
     return report.to_frame()
+
+
+def compare_models(
+    first: SupportsPredictProba,
+    second: SupportsPredictProba,
+    source: Pair,
+    target: Pair | Mapping[str, Pair],
+    *,
+    groups: Pair | None = None,
+    specificity: float = SPECIFICITY,
+    n_bootstrap: int = 1000,
+    confidence: float = 0.95,
+    random_state: Seed = 0,
+) -> pd.DataFrame:
+    """Difference of two classifiers, first − second, in domain, out of domain, in their average and in their gap.
+
+    Both see the same cases, and each resample draws the same cases for both, so the intervals are those of a paired
+    comparison: far narrower than two separate ones suggest. The AUROC of two classes has DeLong's interval for
+    correlated curves.
+
+    Parameters
+    ----------
+    first, second : fitted classifiers
+        With the same classes; both take the same ``X`` (such as embeddings).
+    source, target, groups, specificity, n_bootstrap, confidence, random_state
+        As in :func:`check_shift`.
+
+    Returns
+    -------
+    DataFrame
+        Rows and columns of :func:`shift_table`. A negative ``gap`` says that the first has the smaller gap.
+
+    Raises
+    ------
+    InputError, InputTypeError, NotFittedError
+        As :func:`check_shift`, and if the classes differ.
+    """
+    check_bootstrap(n_bootstrap, confidence)
+    classes = classes_of(first)
+    if set(classes_of(second).tolist()) != set(classes.tolist()):
+        raise InputError("The two classifiers have different classes; compare classifiers of the same question.")
+    order = [classes_of(second).tolist().index(name) for name in classes.tolist()]
+    targets = name_targets(target)
+    source_groups, target_groups = split_groups(groups, targets)
+
+    def score(pair: Pair, patients: Any, place: str) -> tuple[Cases, Cases]:
+        y, proba = predict(first, pair, classes, place)
+        other = np.asarray(predict(second, pair, classes, place)[1])
+        sets = (proba, other[:, order] if other.ndim == 2 and other.shape[1] == len(order) else other)
+        a, b = (_cases((y, values), classes, patients, specificity, place) for values in sets)
+        return a, b
+
+    seeds = np.random.default_rng(random_state).integers(2**32, size=1 + len(targets)).tolist()
+    at_home = score(source, source_groups, "source")
+    tables = {}
+    for seed, (name, pair) in zip(seeds[1:], targets.items(), strict=True):
+        away = score(pair, target_groups.get(name), where(name))
+        ours, theirs = zip(at_home, away, strict=True)
+        tables[name] = compare_models_on(ours, theirs, n_bootstrap, confidence, (seeds[0], seed))
+    return tables["target"] if list(tables) == ["target"] else pd.concat(tables, names=["domain"])
 
 
 def _compare(
@@ -151,94 +238,30 @@ def _compare(
     targets: Mapping[str, Pair],
     classes: NDArray[Any],
     groups: Pair | None,
+    specificity: float,
     n_bootstrap: int,
     confidence: float,
     random_state: Seed,
 ) -> ShiftReport:
     """Check all sets of (y, proba), resample each, and put the tables of all targets under each other."""
     check_bootstrap(n_bootstrap, confidence)
-    source_groups, target_groups = _split_groups(groups, targets)
-    in_domain = _cases(source, classes, source_groups, "source")
+    source_groups, target_groups = split_groups(groups, targets)
+    in_domain = _cases(source, classes, source_groups, specificity, "source")
     seeds = np.random.default_rng(random_state).integers(2**32, size=1 + len(targets)).tolist()
     tables, counts = {}, {"source": np.bincount(in_domain.codes, minlength=len(classes))}
     for seed, (name, pair) in zip(seeds[1:], targets.items(), strict=True):
-        out_of_domain = _cases(pair, classes, target_groups.get(name), _where(name))
+        out_of_domain = _cases(pair, classes, target_groups.get(name), specificity, where(name))
         counts[name] = np.bincount(out_of_domain.codes, minlength=len(classes))
-        tables[name] = _compare_two(in_domain, out_of_domain, n_bootstrap, confidence, (seeds[0], seed))
+        tables[name] = compare_two(in_domain, out_of_domain, n_bootstrap, confidence, (seeds[0], seed))
     return ShiftReport(
         table=pd.concat(tables, names=["domain"]),
         counts=pd.DataFrame.from_dict(counts, orient="index", columns=list(classes)),
         confidence=confidence,
+        specificity=specificity,
         n_bootstrap=n_bootstrap,
     )
 
 
-def _compare_two(
-    source: Cases, target: Cases, n_bootstrap: int, confidence: float, seeds: tuple[int, int]
-) -> pd.DataFrame:
-    """Table of one target: metrics × (id, ood, average, gap) with the ends of their intervals."""
-    shared = np.intersect1d(source.codes, target.codes)
-    sets = [replace(cases, averaged=shared) for cases in (source, target)]
-    first = len(SUMMARY)  # the other metrics of Cases are of single classes
-    values = _quantities(*(cases.estimate()[:first] for cases in sets))
-    draws = _quantities(
-        *(cases.bootstrap(n_bootstrap, seed)[:, :first] for cases, seed in zip(sets, seeds, strict=True))
-    )
-    columns = {}
-    for name, value, drawn in zip(QUANTITIES, values, draws, strict=True):
-        columns[name] = value
-        columns[f"{name}_low"], columns[f"{name}_high"] = percentile_interval(drawn, confidence)
-    return pd.DataFrame(columns, index=pd.Index(SUMMARY, name="metric"))
-
-
-def _quantities(id_: NDArray[np.float64], ood: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    return id_, ood, (id_ + ood) / 2, id_ - ood
-
-
-def _targets(target: Pair | Mapping[str, Pair]) -> dict[str, Pair]:
-    """Name each target; a single one is called ``target``."""
-    if not isinstance(target, Mapping):
-        return {"target": target}
-    if not target:
-        raise InputError("target is an empty mapping; pass at least one domain, as {name: (X, y)}.")
-    if "source" in target:
-        raise InputError("A target is called 'source', which is the name of the training domain; rename it.")
-    return dict(target)
-
-
-def _where(name: str) -> str:
-    return name if name == "target" else f"target {name!r}"
-
-
-def _split_groups(groups: Pair | None, targets: Mapping[str, Pair]) -> tuple[Any, Mapping[str, Any]]:
-    """Groups of the source, and those of each target by name."""
-    if groups is None:
-        return None, {}
-    source_groups, target_groups = _unpack(groups, "groups", "(source groups, target groups)")
-    if target_groups is None or isinstance(target_groups, Mapping):
-        return source_groups, target_groups or {}
-    if len(targets) > 1:
-        raise InputTypeError("There are several targets; pass groups as (source groups, {name: target groups}).")
-    return source_groups, {next(iter(targets)): target_groups}
-
-
-def _cases(pair: Pair, classes: NDArray[Any], groups: ArrayLike | None, where: str) -> Cases:
-    y, proba = _unpack(pair, where, "(y, proba)")
-    return Cases.check(y, proba, classes, groups=groups, name=where)
-
-
-def _predict(clf: SupportsPredictProba, pair: Pair, classes: NDArray[Any], where: str) -> Pair:
-    """Labels and probabilities of one set; labels are checked first, as predicting may take long."""
-    X, y = _unpack(pair, where, "(X, y)")
-    n_labels = len(encode_labels(y, classes, where))
-    n_images = X.shape[0] if hasattr(X, "shape") else len(X)
-    if n_images != n_labels:
-        raise InputError(f"{where}: there are {n_images} images but {n_labels} labels; pass one label an image.")
-    with knobo_errors():
-        return y, clf.predict_proba(X)
-
-
-def _unpack(pair: Any, where: str, form: str) -> Pair:
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise InputTypeError(f"{where} is {type(pair).__name__}; pass a pair {form}.")
-    return pair[0], pair[1]
+def _cases(pair: Pair, classes: NDArray[Any], groups: ArrayLike | None, specificity: float, place: str) -> Cases:
+    y, proba = unpack(pair, place, "(y, proba)")
+    return Cases.check(y, proba, classes, groups=groups, specificity=specificity, name=place)

@@ -19,6 +19,8 @@ OUT_OF_DOMAIN = "#d55e00"
 def plot_gap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw each metric in and out of domain with its interval, and its gap beside it.
 
+    Log-loss, which has no scale from 0 to 1, is left to the table.
+
     Parameters
     ----------
     table : DataFrame
@@ -30,6 +32,7 @@ def plot_gap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     -------
     matplotlib Axes
     """
+    table = table.drop(index="log_loss", level="metric", errors="ignore")
     if ax is None:
         import matplotlib.pyplot as plt
 
@@ -53,7 +56,7 @@ def plot_gap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.tick_params(axis="y", length=0)
     lowest = np.nanmin(table[["id", "ood", "id_low", "ood_low"]].to_numpy())
     ax.set_xlim(min(0.48, lowest - 0.02), 1.02)  # one scale for most reports, so that small gaps look small
-    ax.set_xlabel("Value" if table["id_low"].isna().all() else "Value, with its bootstrap interval")
+    ax.set_xlabel("Value" if table["id_low"].isna().all() else "Value, with its interval")
     ax.grid(axis="x", alpha=0.3)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)

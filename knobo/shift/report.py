@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,18 @@ import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-METRIC_LABELS = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "auroc": "AUROC"}
+    from knobo.shift.subgroup_report import SubgroupReport
+
+METRIC_LABELS = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "auroc": "AUROC",
+    "average_precision": "Average precision",
+    "sensitivity_at_specificity": "Sensitivity at fixed specificity",
+    "log_loss": "Log loss (lower is better)",
+    "ece": "Calibration error (lower is better)",
+}
+LOWER_IS_BETTER = ("log_loss", "ece")
 QUANTITIES = {"id": "ID", "ood": "OOD", "average": "Average", "gap": "Gap"}
 
 
@@ -30,12 +41,18 @@ class ShiftReport:
         Coverage that the intervals aim at.
     n_bootstrap : int
         Number of resamples that they rest on.
+    specificity : float
+        What ``sensitivity_at_specificity`` keeps.
+    subgroups : dict of set to SubgroupReport
+        ``source`` and each target, where metadata were given.
     """
 
     table: pd.DataFrame
     counts: pd.DataFrame
     confidence: float
     n_bootstrap: int
+    specificity: float = 0.9
+    subgroups: dict[str, SubgroupReport] = field(default_factory=dict)
 
     @property
     def domains(self) -> list[str]:
@@ -46,12 +63,29 @@ class ShiftReport:
         """Return the table, without the level ``domain`` where there is one target only."""
         return self.table.droplevel("domain") if len(self.domains) == 1 else self.table.copy()
 
+    def worst(self) -> pd.DataFrame:
+        """Return, for each metric, the target domain that does worst (column ``domain``), with its values."""
+        rows = {}
+        for metric, frame in self.table.groupby(level="metric", sort=False):
+            values = frame["ood"].droplevel("metric").dropna()
+            if len(values):
+                domain = values.idxmax() if str(metric) in LOWER_IS_BETTER else values.idxmin()
+                rows[metric] = {"domain": domain, **self.table.loc[(domain, metric)].to_dict()}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
+
+    def worst_groups(self) -> pd.DataFrame:
+        """Return the subgroup that does worst in each set, rows (set, rate); empty without metadata."""
+        if not self.subgroups:
+            return pd.DataFrame()
+        return pd.concat({name: report.worst() for name, report in self.subgroups.items()}, names=["set"])
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers and strings, ready for JSON: domain -> metric -> quantity; None where undefined."""
         plain = self.table.astype(object).where(self.table.notna(), None)
         return {
             "confidence": self.confidence,
             "n_bootstrap": self.n_bootstrap,
+            "specificity": self.specificity,
             "counts": {name: {str(k): int(n) for k, n in row.items()} for name, row in self.counts.iterrows()},
             "domains": {name: plain.loc[name].to_dict(orient="index") for name in self.domains},
         }
@@ -87,10 +121,11 @@ class ShiftReport:
 
     def _caption(self) -> str:
         sizes = "; ".join(f"{name}: {n} cases" for name, n in self.counts.sum(axis=1).items())
-        text = f"{sizes}. ID: in domain. OOD: out of domain. Gap = ID − OOD."
+        text = f"{sizes}. ID: in domain. OOD: out of domain. Gap = ID − OOD. Specificity: {self.specificity:g}."
         if not self.n_bootstrap:
             return text
-        return f"{text} In brackets: {self.confidence:.0%} bootstrap intervals, {self.n_bootstrap} resamples."
+        how = f"{self.confidence:.0%} bootstrap intervals, {self.n_bootstrap} resamples (AUROC of two classes: DeLong)"
+        return f"{text} In brackets: {how}."
 
 
 def with_interval(row: pd.Series[float], name: str) -> str:

