@@ -98,6 +98,14 @@ class ConceptBank(Record):
             concepts=chosen, classes=self.classes, modality=self.modality, prior=prior, provenance=self.provenance
         )
 
+    def concept_groups(self) -> list[str]:
+        """Group label of each concept for ``ConceptHead(concept_groups=...)``, shape (m,).
+
+        Concepts with one CUI are one group, such as a finding asked for in several ways; a concept without a CUI is a
+        group of its own, named by its id.
+        """
+        return [concept.cui or concept.id for concept in self.concepts]
+
     def search(self, words: str) -> list[Concept]:
         """Concepts whose name or a synonym holds these words, upper and lower case and hyphens alike."""
         wanted = slug(words)

@@ -37,7 +37,7 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
     bank : ConceptBank, str, Path or None
         The findings that the classifier may use: a bank, the name of a shipped one, or a file. ``None`` makes a bank
         from the columns of ``concepts`` at :meth:`fit`.
-    encoder : Encoder or str
+    encoder : Encoder, str or Path
         An encoder, or what :func:`knobo.load_encoder` accepts. Ready embeddings must come from this encoder, too.
     scorer : ConceptScorer, FrozenEstimator or None
         Default: ``ConceptScorer()`` where :meth:`fit` is given answers or reports. Without any, an encoder that has a
@@ -81,7 +81,7 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         bank: ConceptBank | str | Path | None = None,
-        encoder: Encoder | str = "classical",
+        encoder: Encoder | str | Path = "classical",
         *,
         scorer: ConceptScorer | FrozenEstimator | None = None,
         head: ConceptHead | ConceptHeadCV | None = None,
@@ -147,6 +147,8 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
         if head.prior is not None and head.prior_signs is None:
             signs, confidence = self.bank_.prior_matrix(self.classes_)
             head.set_params(prior_signs=signs, prior_confidence=confidence)
+        if isinstance(head.concept_groups, str) and head.concept_groups == "bank":
+            head.set_params(concept_groups=self.bank_.concept_groups())
         fold_groups = {"groups": groups} if groups is not None and isinstance(head, ConceptHeadCV) else {}
         self.head_ = head.fit(activations, np.asarray(y), sample_weight=sample_weight, **fold_groups)
         return self
@@ -224,7 +226,7 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
 
     def _embed(self, X: Any, *, fitting: bool = False) -> NDArray[Any]:
         if fitting:
-            self.encoder_ = None if isinstance(self.encoder, str) else self.encoder
+            self.encoder_ = None if isinstance(self.encoder, str | Path) else self.encoder
         if _are_embeddings(X):
             return np.asarray(X)
         if isinstance(X, str | Path):

@@ -94,7 +94,7 @@ def fit(
     image: ImageColumn = "image",
     concepts: Annotated[str, typer.Option(help="Comma-separated columns with an expert's concept answers.")] = "",
     report: Annotated[str | None, typer.Option(help="Column with free-text reports.")] = None,
-    bank: Annotated[str | None, typer.Option(help="A shipped bank or a bank file; needed with --report.")] = None,
+    bank: Annotated[str | None, typer.Option(help="A shipped bank or a file; alone it is read zero-shot.")] = None,
     group: Annotated[str | None, typer.Option(help="Column that keeps images of one patient together.")] = None,
     encoder: Annotated[str, typer.Option(help="Such as classical, whyxrayclip, local-dir:FOLDER.")] = "classical",
     store: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings between runs.")] = None,
@@ -110,13 +110,16 @@ def fit(
 
     from knobo.classifier import ConceptBottleneckClassifier
     from knobo.comparison import cross_validate
-    from knobo.encoders import embed, load_encoder
+    from knobo.encoders import TextEncoder, embed, load_encoder
     from knobo.grounding import ConceptScorer, concept_answers
     from knobo.images import concept_columns, read_manifest
 
     names = [name.strip() for name in concepts.split(",") if name.strip()]
-    if not names and report is None:
-        raise InputError("There are no concept answers: give --concepts with column names, or --report with --bank.")
+    if not names and report is None and bank is None:
+        raise InputError(
+            "There are no concept answers: give --concepts with column names, --report with --bank, or --bank with an "
+            "--encoder that has a text side."
+        )
     if report is not None and bank is None:
         raise InputError("--report needs a bank to read the reports with: give --bank chest-xray or a bank file.")
     data = read_manifest(manifest, image=image, label=label, report=report, group=group)
@@ -124,8 +127,11 @@ def fit(
     columns = concept_columns(data.frame, names) if names else None
     loaded_encoder = load_encoder(encoder)
     embeddings = embed(loaded_encoder, data.paths, store=store, progress=interactive()).rows
-    the_bank, answers = concept_answers(len(embeddings), bank, columns, data.reports)
-    clf = ConceptBottleneckClassifier(the_bank, loaded_encoder, scorer=ConceptScorer(random_state=seed))
+    if names or report is not None or not isinstance(loaded_encoder, TextEncoder):
+        the_bank, answers = concept_answers(len(embeddings), bank, columns, data.reports)
+        clf = ConceptBottleneckClassifier(the_bank, loaded_encoder, scorer=ConceptScorer(random_state=seed))
+    else:
+        answers, clf = None, ConceptBottleneckClassifier(bank, loaded_encoder)
     table, probabilities = cross_validate(
         clf, embeddings, labels, answers, expert=bool(names), cv=cv, groups=data.groups, random_state=seed
     )
@@ -136,7 +142,13 @@ def fit(
     write_text(out / "predictions.csv", _held_out_frame(data, probabilities, clf.classes_).to_csv(index=False))
     _print_metrics(table, f"{cv}-fold cross-validation, {len(embeddings)} images, 95 % intervals")
     quality = clf.concept_quality_.reset_index()[["concept", "n_yes", "n_no", "auroc", "kept"]]
-    print_frame(quality[quality["auroc"].notna()], "Concepts: held-out quality (all columns in concepts.csv)")
+    checked = quality[quality["auroc"].notna()]
+    if len(checked):
+        print_frame(checked, "Concepts: held-out quality (all columns in concepts.csv)")
+    else:
+        out_console.print(
+            f"{len(quality)} concepts were read by the encoder's words; no answers check that they are seen."
+        )
     out_console.print(f"Model: {out / 'model'}", soft_wrap=True)
 
 
@@ -259,7 +271,7 @@ def phantom(
     modality: Annotated[Modality, typer.Argument(help="What to draw.")],
     n: Annotated[int, typer.Option("--n", help="Number of images.")] = 20,
     size: Annotated[int, typer.Option(help="Side in pixels.")] = 224,
-    hospital: Annotated[str, typer.Option(help="A or B.")] = "A",
+    hospital: Annotated[str, typer.Option(help="A, B or C.")] = "A",
     out: Out = Path("phantom"),
     seed: Seed = 0,
 ) -> None:

@@ -20,7 +20,7 @@ def cross_validate(
     clf: ConceptBottleneckClassifier,
     embeddings: NDArray[Any],
     y: NDArray[Any],
-    concepts: pd.DataFrame,
+    concepts: pd.DataFrame | None,
     *,
     expert: bool = True,
     cv: int = 5,
@@ -35,8 +35,8 @@ def cross_validate(
         Unfitted. In each fold its scorer and its head see the training part only.
     embeddings : ndarray of shape (n, d)
     y : ndarray of shape (n,)
-    concepts : DataFrame of shape (n, m)
-        Answers 1, 0 or NaN.
+    concepts : DataFrame of shape (n, m) or None
+        Answers 1, 0 or NaN; None if the classifier needs none.
     expert : bool
         Also fit the head on the answers themselves (an unknown answer counts as 0.5): what the concepts could
         reach if the images were read as their annotator read them.
@@ -56,13 +56,14 @@ def cross_validate(
     """
     classes, codes = check_labels(y, len(embeddings), min_per_class=cv)
     folds: list[Any] = _folds(codes, cv, groups, random_state)
-    params = {"concepts": concepts} if groups is None else {"concepts": concepts, "groups": groups}
+    given = {"concepts": concepts, "groups": groups}
+    params = {name: value for name, value in given.items() if value is not None}
     with knobo_errors(), one_blas_thread():
         probabilities = {
             "bottleneck": cross_val_predict(clf, embeddings, y, cv=folds, method="predict_proba", params=params),
             "linear probe": cross_val_predict(linear_probe(), embeddings, y, cv=folds, method="predict_proba"),
         }
-        if expert:
+        if expert and concepts is not None:
             answers = concepts.fillna(0.5).to_numpy()
             probabilities["expert concepts"] = cross_val_predict(
                 ConceptHeadCV(), answers, y, cv=folds, method="predict_proba"

@@ -32,7 +32,7 @@ class Parts:
     ----------
     bank : ConceptBank
         The m concepts in use.
-    encoder : Encoder or str
+    encoder : Encoder, str or Path
         Stored by its name only.
     classes : ndarray of shape (K,)
     scorer : LinearScorer
@@ -43,7 +43,7 @@ class Parts:
     """
 
     bank: ConceptBank
-    encoder: Encoder | str
+    encoder: Encoder | str | Path
     classes: NDArray[Any]
     scorer: LinearScorer
     head: ConceptHead | ConceptHeadCV
@@ -104,7 +104,7 @@ def _state(parts: Parts) -> dict[str, Any]:
     zero_shot = isinstance(parts.scorer, ZeroShotScorer)
     scorer = _plain_params(parts.scorer, like=ZeroShotScorer if zero_shot else ConceptScorer)
     return {
-        "encoder": parts.encoder if isinstance(parts.encoder, str) else parts.encoder.spec,
+        "encoder": str(parts.encoder) if isinstance(parts.encoder, str | Path) else parts.encoder.spec,
         "classes": parts.classes.tolist(),
         "head": {"alpha": getattr(parts.head, "alpha_", None), **_plain_params(parts.head, like=ConceptHead)},
         "grounding": _ZERO_SHOT if zero_shot else "answers",

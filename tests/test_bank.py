@@ -37,6 +37,14 @@ def test_prior_matrix_follows_the_classes_given_and_is_zero_where_unknown(bank):
     np.testing.assert_array_equal(confidence, [[0, 0.5, 0], [0, 0, 0.8], [0, 0, 0]])
 
 
+def test_concepts_of_one_cui_are_one_group(bank):
+    first, second, third = bank.concepts
+    same = {"cui": "C0032227"}
+    concepts = (first.model_copy(update=same), second, third.model_copy(update=same))
+    grouped = bank.model_copy(update={"concepts": concepts})
+    assert grouped.concept_groups() == ["C0032227", "nodule", "C0032227"]
+
+
 def test_a_subset_keeps_order_and_the_prior_that_belongs_to_it(bank):
     part = bank.subset(["cardiomegaly", "pleural-effusion"])
     assert part.ids == ("cardiomegaly", "pleural-effusion")

@@ -1,6 +1,7 @@
 """The bottleneck learns, explains itself exactly, and comes back from disk the same."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import cross_val_score
 
+import knobo.encoders
 from knobo.bank import ConceptBank
 from knobo.classifier import ConceptBottleneckClassifier, linear_probe, load
 from knobo.errors import FileError, FormatError, InputError, InputTypeError, NotFittedError
@@ -156,6 +158,15 @@ def test_the_head_may_be_chosen(six_concepts, colour_encoder, band_images):
     assert not clf.weights_.any()
 
 
+def test_groups_of_the_head_may_come_from_the_bank(six_concepts, colour_encoder, band_images, tmp_path):
+    images, y, answers = band_images
+    head = ConceptHead(prior="hard", concept_groups="bank")
+    clf = ConceptBottleneckClassifier(six_concepts, colour_encoder, head=head).fit(images, y, concepts=answers)
+    assert clf.head_.concept_groups == clf.bank_.concept_groups()
+    again = load(clf.save(tmp_path / "model"), encoder=colour_encoder)
+    assert (again.head_.concept_groups, again.head_.prior) == (clf.head_.concept_groups, "hard")
+
+
 def test_saved_and_loaded_it_predicts_and_explains_the_same(fitted, colour_encoder, band_images, tmp_path):
     images, _, _ = band_images
     again = load(fitted.save(tmp_path / "model"), encoder=colour_encoder)
@@ -165,6 +176,14 @@ def test_saved_and_loaded_it_predicts_and_explains_the_same(fitted, colour_encod
     again.save(tmp_path / "again")
     for name in ("bank.json", "arrays.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+
+
+def test_encoder_may_be_the_path_of_a_model_folder(six_concepts, band_images, tmp_path):
+    images, y, answers = band_images
+    folder = Path(knobo.encoders.__file__).parent / "phantom_clip"
+    clf = ConceptBottleneckClassifier(six_concepts, folder).fit(images, y, concepts=answers)
+    again = load(clf.save(tmp_path / "model"))
+    np.testing.assert_array_equal(again.predict(images[:20]), clf.predict(images[:20]))
 
 
 def test_integer_labels_stay_integers(six_concepts, colour_encoder, band_images, tmp_path):

@@ -104,6 +104,14 @@ def test_fit_reads_reports_with_a_bank(phantoms, tmp_path):
     assert set(pd.read_csv(tmp_path / "metrics.csv")["model"]) == {"bottleneck", "linear probe"}
 
 
+@pytest.mark.filterwarnings("ignore:There are no concept answers")
+def test_fit_reads_a_bank_by_the_words_of_the_encoder(phantoms, tmp_path):
+    manifest = phantoms / "A" / "manifest.csv"
+    options = ("--bank", "chest-xray", "--encoder", "phantom-clip", "--cv", 2, "--out", tmp_path)
+    assert "no answers check that they are seen" in run("fit", manifest, "--label", "label", *options)
+    assert set(pd.read_csv(tmp_path / "metrics.csv")["model"]) == {"bottleneck", "linear probe"}
+
+
 def test_predict_prints_and_writes(fitted, phantoms, tmp_path):
     model = fitted[0] / "model"
     image = next((phantoms / "B").rglob("*.png"))

@@ -16,10 +16,20 @@ from sklearn.utils.validation import validate_data
 
 from knobo._validation import check_fitted, knobo_errors, show
 from knobo.errors import InputError
+from knobo.heads.fitting import AnyPenalty
+from knobo.heads.groups import make_group_penalty
 from knobo.heads.objective import Array, Penalty, log_probabilities, make_penalty
 from knobo.heads.problem import Problem
-from knobo.heads.settings import check_count, check_number, check_prior, effective_weights
+from knobo.heads.settings import (
+    check_concept_groups,
+    check_count,
+    check_number,
+    check_prior,
+    check_prior_name,
+    effective_weights,
+)
 from knobo.heads.solver import Solution
+from knobo.heads.tanh import TanhPenalty, make_tanh_penalty
 
 
 class Data(NamedTuple):
@@ -42,6 +52,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     prior_signs: ArrayLike | None
     prior_confidence: ArrayLike | None
     prior_strength: float
+    concept_groups: ArrayLike | None
+    max_concepts_per_class: int | None
     fit_intercept: bool
     class_weight: Mapping[Any, float] | str | None
     tol: float
@@ -87,9 +99,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         check_fitted(self, "coef_")
         signs, confidence = self._signs("sign")
         row, column = np.nonzero(signs * self.coef_ < 0)
-        names = getattr(
-            self, "feature_names_in_", np.array([f"x{j}" for j in range(self.n_features_in_)], dtype=object)
-        )
+        names = concept_names(self)
         frame = pd.DataFrame(
             {
                 "class": self.classes_[-len(self.coef_) :][row],
@@ -101,6 +111,12 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         )
         return frame.sort_values("weight", key=np.abs, ascending=False, kind="stable", ignore_index=True)
 
+    def weights_frame(self) -> pd.DataFrame:
+        """``coef_`` as a table: one row a class (the second one only, where there are two), one column a concept."""
+        check_fitted(self, "coef_")
+        rows = pd.Index(self.classes_[-len(self.coef_) :], name="class")
+        return pd.DataFrame(self.coef_, index=rows, columns=pd.Index(concept_names(self), name="concept"))
+
     def _logits(self, X: ArrayLike) -> Array:
         check_fitted(self, "coef_")
         with knobo_errors():
@@ -109,10 +125,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
 
     def _read(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Data:
         """Check settings and data, and set ``classes_``."""
-        check_number("l1_ratio", self.l1_ratio, low=0.0, high=1.0)
-        check_number("prior_strength", self.prior_strength, low=0.0)
-        check_number("tol", self.tol, low=0.0, strict=True)
-        check_count("max_iter", self.max_iter)
+        check_settings(self)
         with knobo_errors():
             A, labels = validate_data(self, X, y, dtype=np.float64)
             check_classification_targets(labels)
@@ -130,16 +143,17 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         """Signs and confidences of the rows of weights; zeros where ``prior`` is None."""
         return check_prior(prior, self.prior_signs, self.prior_confidence, len(self.classes_), self.n_features_in_)
 
-    def _penalty(self, alpha: float) -> Penalty:
-        return make_penalty(
-            *self._signs(self.prior), alpha=alpha, l1_ratio=self.l1_ratio, prior_strength=self.prior_strength
-        )
+    def _penalty(self, alpha: float) -> AnyPenalty:
+        signs, confidence = self._signs(self.prior)
+        groups = check_concept_groups(self.concept_groups, self.n_features_in_)
+        return head_penalty(self, signs, confidence, groups, alpha)
 
-    def _keep(self, problem: Problem, penalty: Penalty, solution: Solution) -> None:
+    def _keep(self, problem: Problem, penalty: AnyPenalty, solution: Solution) -> None:
         """Store a solution, and warn if it is not what was asked for."""
         self.coef_, self.intercept_ = solution.W, solution.b
         self.n_iter_, self.certificate_ = solution.n_iter, solution.certificate
-        if penalty.value(solution.W) == 0 and problem.separated(solution.W, solution.b):
+        limit = penalty.net if isinstance(penalty, TanhPenalty) else penalty  # tanh saturates
+        if limit.value(solution.W) == 0 and problem.separated(solution.W, solution.b):
             warnings.warn(
                 "The classes are separated without error and no penalty limits the weights, so there is no finite "
                 f"optimum; these weights are where the KKT residual reached {self.certificate_.kkt_residual:.1e}. "
@@ -155,6 +169,57 @@ class LinearHead(ClassifierMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=3,
             )
+
+
+def check_settings(head: Any) -> None:
+    """Check the parameters that all heads share, each by itself and with the others."""
+    check_number("l1_ratio", head.l1_ratio, low=0.0, high=1.0)
+    check_number("prior_strength", head.prior_strength, low=0.0)
+    check_number("tol", head.tol, low=0.0, strict=True)
+    check_count("max_iter", head.max_iter)
+    check_prior_name(head.prior)
+    grouped, most = head.concept_groups is not None, head.max_concepts_per_class
+    if grouped and head.prior in ("shrink", "tanh"):
+        raise InputError(
+            f"concept_groups take the place of the L1 norm, which prior={head.prior!r} needs single weights of; "
+            "use prior='sign', 'hard' or None with them."
+        )
+    if most is None:
+        return
+    check_count("max_concepts_per_class", most)
+    if grouped or head.prior == "tanh":
+        other = "concept_groups" if grouped else "prior='tanh'"
+        raise InputError(f"max_concepts_per_class follows a path of single weights, which {other} does not have.")
+    if head.l1_ratio == 0:
+        raise InputError("max_concepts_per_class follows the path of the L1 norm; set l1_ratio above 0.")
+
+
+def head_penalty(
+    head: Any, signs: Array, confidence: Array, groups: NDArray[np.intp] | None, alpha: float
+) -> AnyPenalty:
+    """The penalty that a head's parameters ask for."""
+    tanh = head.prior == "tanh"
+    penalty = make_penalty(
+        signs,
+        confidence,
+        alpha=alpha,
+        l1_ratio=head.l1_ratio,
+        prior_strength=0.0 if tanh else head.prior_strength,
+        prior=head.prior if head.prior in ("hard", "shrink") else "sign",
+    )
+    if tanh:
+        return make_tanh_penalty(penalty, signs, confidence, head.prior_strength)
+    if groups is None:
+        return penalty
+    lasso = alpha * head.l1_ratio
+    slopes = Penalty(penalty.up - lasso, penalty.down - lasso, penalty.ridge)
+    return make_group_penalty(slopes, groups, lasso)
+
+
+def concept_names(head: Any) -> NDArray[Any]:
+    """Names of the input columns, else x0, x1, …, shape (m,)."""
+    names: NDArray[Any] = np.array([f"x{j}" for j in range(head.n_features_in_)], dtype=object)
+    return getattr(head, "feature_names_in_", names)
 
 
 def class_weights(head: LinearHead) -> tuple[Array, Array]:

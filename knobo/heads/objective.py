@@ -4,7 +4,8 @@
 
 R, the ``"sign"`` prior, is the mean of c·max(0, −P·W) over the entries that the literature speaks of (P ≠ 0). The
 prior and the L1 norm are both piecewise linear in each single weight, so together they are one slope on either side
-of zero, and all that depends on them (value, prox, subgradient, conjugate) is a formula in these two slopes.
+of zero, and all that depends on them (value, prox, subgradient, conjugate) is a formula in these two slopes. The
+``"hard"`` and ``"shrink"`` priors are other choices of the two slopes; an infinite slope forbids a sign.
 
 Rows. With K > 2 classes there is one row of weights a class. With two classes there is one row only, the log-odds of
 the second class, exactly as in scikit-learn. R denotes the number of rows, s the sample weights, which sum to one.
@@ -28,7 +29,7 @@ class Penalty:
     Attributes
     ----------
     up, down, ridge : ndarray, one shape for all, non-negative
-        Slope above zero, slope below zero, and curvature.
+        Slope above zero, slope below zero (each may be infinite: that sign is forbidden), and curvature.
     """
 
     up: Array
@@ -42,8 +43,9 @@ class Penalty:
 
     def value(self, W: Array) -> float:
         """Value of the penalty at weights ``W``."""
-        slopes = np.where(W > 0, self.up, -self.down) * W
-        return float(slopes.sum() + 0.5 * (self.ridge * W * W).sum())
+        above, below = W > 0, W < 0  # by mask: an infinite slope times a zero weight is no number
+        slopes = self.up[above] @ W[above] - self.down[below] @ W[below]
+        return float(slopes + 0.5 * (self.ridge * W * W).sum())
 
     def prox(self, V: Array, step: float) -> Array:
         """Minimiser over w of ``(w − v)²/(2·step)`` plus the penalty: soft-thresholding with two thresholds."""
@@ -68,11 +70,36 @@ class Penalty:
         """The same penalty as a function of ``W · scale``."""
         return Penalty(self.up / scale, self.down / scale, self.ridge / scale**2)
 
+    def only(self, allowed: NDArray[np.bool_]) -> Penalty:
+        """The same penalty with all weights but the ``allowed`` ones forbidden."""
+        return Penalty(np.where(allowed, self.up, np.inf), np.where(allowed, self.down, np.inf), self.ridge)
+
+    def excess(self, pull: Array) -> Array:
+        """How far ``pull`` lies outside of the slopes: what is left of it after soft-thresholding."""
+        return np.maximum(pull - self.up, 0.0) + np.minimum(pull + self.down, 0.0)
+
+    def conjugate(self, pull: Array) -> float:
+        """Convex conjugate at ``pull``, which without curvature must lie between the slopes."""
+        curved = self.ridge > 0
+        return 0.5 * float((self.excess(pull)[curved] ** 2 / self.ridge[curved]).sum())
+
+    def largest_mix(self, pull: Array) -> float:
+        """Largest t in [0, 1] with a finite conjugate at t·pull."""
+        slope = np.where(pull > 0, self.up, self.down)
+        over = (self.ridge == 0) & (np.abs(pull) > slope)
+        return float((slope[over] / np.abs(pull[over])).min()) if over.any() else 1.0
+
 
 def make_penalty(
-    signs: Array, confidence: Array, *, alpha: float, l1_ratio: float = 1.0, prior_strength: float = 0.0
+    signs: Array,
+    confidence: Array,
+    *,
+    alpha: float,
+    l1_ratio: float = 1.0,
+    prior_strength: float = 0.0,
+    prior: str = "sign",
 ) -> Penalty:
-    """Penalty of all weights: elastic net and sign prior.
+    """Penalty of all weights: elastic net and literature prior.
 
     Parameters
     ----------
@@ -82,13 +109,24 @@ def make_penalty(
         Confidence c of each sign.
     alpha, l1_ratio, prior_strength : float
         α, ρ and λ of the objective.
+    prior : {"sign", "hard", "shrink"}
+        ``"sign"`` adds the slope λ·c / #(P ≠ 0) on the wrong side of zero. ``"hard"`` does so, too, where c < 1, and
+        forbids the wrong side where c = 1. ``"shrink"`` divides the L1 slope on the right side by 1 + λ·c and
+        multiplies it by that on the wrong side: an adaptive lasso (Zou, *JASA* 101:1418, 2006) with weights that come
+        from the literature rather than from a first fit.
     """
-    known = max(int(np.count_nonzero(signs)), 1)
-    pull = prior_strength * confidence / known
-    lasso = alpha * l1_ratio
+    lasso = np.full(signs.shape, alpha * l1_ratio)
+    if prior == "shrink":
+        factor = 1.0 + prior_strength * confidence
+        agreeing, disagreeing = lasso / factor, lasso * factor
+    else:
+        known = max(int(np.count_nonzero(signs)), 1)
+        agreeing, disagreeing = lasso, lasso + prior_strength * confidence / known
+    if prior == "hard":
+        disagreeing = np.where(confidence == 1.0, np.inf, disagreeing)
     return Penalty(
-        up=lasso + pull * (signs < 0),
-        down=lasso + pull * (signs > 0),
+        up=np.select([signs > 0, signs < 0], [agreeing, disagreeing], lasso),
+        down=np.select([signs < 0, signs > 0], [agreeing, disagreeing], lasso),
         ridge=np.full(signs.shape, alpha * (1.0 - l1_ratio)),
     )
 
@@ -129,7 +167,8 @@ def balance_rows(W: Array, penalty: Penalty) -> Array:
     -------
     ndarray of shape (R, m)
     """
-    slack = 1e-12 * (penalty.up + penalty.down).sum(axis=0)
+    slopes = penalty.up + penalty.down
+    slack = 1e-12 * np.where(np.isfinite(slopes), slopes, 0.0).sum(axis=0)
     flat_above = np.abs(np.where(W >= 0, penalty.up, -penalty.down).sum(axis=0)) <= slack
     flat_below = np.abs(np.where(W > 0, penalty.up, -penalty.down).sum(axis=0)) <= slack
     # It stays flat until the next weight meets its corner at zero.
@@ -219,14 +258,13 @@ def dual_bound(
     q = np.exp(log_p)
     if intercept:
         q = _match_frequencies(q, onehot, sample_weight)
-    residual = ((q - onehot) * sample_weight[:, None])[:, -len(penalty.up) :]
+    n_rows = 1 if log_p.shape[1] == 2 else log_p.shape[1]
+    residual = ((q - onehot) * sample_weight[:, None])[:, -n_rows:]
     pull = -(residual.T @ A)
-    mix = _largest_mix(pull, penalty)
+    mix = penalty.largest_mix(pull)
     q = onehot + mix * (q - onehot)
     entropy = -float(sample_weight @ xlogy(q, q).sum(axis=1))
-    curved = penalty.ridge > 0
-    excess = np.maximum(np.maximum(mix * pull - penalty.up, -mix * pull - penalty.down), 0.0)[curved]
-    return entropy - 0.5 * float((excess**2 / penalty.ridge[curved]).sum())
+    return entropy - penalty.conjugate(mix * pull)
 
 
 def _match_frequencies(q: Array, onehot: Array, sample_weight: Array) -> Array:
@@ -237,10 +275,3 @@ def _match_frequencies(q: Array, onehot: Array, sample_weight: Array) -> Array:
         ratio = np.where(shift < 0, -shift / frequencies, 0.0).max()
     keep = 1.0 / (1.0 + ratio)
     return np.maximum(keep * (q + shift) + (1.0 - keep) * frequencies, 0.0)  # rounding may leave −1e-20
-
-
-def _largest_mix(pull: Array, penalty: Penalty) -> float:
-    """Largest t in [0, 1] with −down ≤ t·pull ≤ up for each weight that has no curvature."""
-    slope = np.where(pull > 0, penalty.up, penalty.down)
-    over = (penalty.ridge == 0) & (np.abs(pull) > slope)
-    return float((slope[over] / np.abs(pull[over])).min()) if over.any() else 1.0

@@ -17,11 +17,12 @@ from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, St
 from knobo._validation import check_fitted, knobo_errors, show
 from knobo.errors import InputError
 from knobo.heads.base import Data, LinearHead
+from knobo.heads.fitting import follow_path, strongest_pull
 from knobo.heads.linear import ConceptHead
 from knobo.heads.objective import Array, log_loss, log_probabilities
 from knobo.heads.problem import Problem
 from knobo.heads.settings import check_count, check_number
-from knobo.heads.solver import Solution, one_blas_thread, solve
+from knobo.heads.solver import Solution, one_blas_thread
 
 _PATH_END = 500.0  # the path ends at α_max / 500, with the α_max of ρ = 1 also where ρ is smaller
 _LEAST_L1_RATIO = 1e-3  # a ridge penalty alone never reaches zero weights; its path begins as if ρ were this
@@ -47,7 +48,9 @@ class ConceptHeadCV(LinearHead):
         which uses fewer concepts.
     random_state : int, RandomState or None
         Seed of the folds.
-    l1_ratio, prior, prior_signs, prior_confidence, prior_strength, fit_intercept, class_weight, tol, max_iter :
+    l1_ratio, prior, prior_signs, prior_confidence, prior_strength, concept_groups, max_concepts_per_class :
+        As in :class:`ConceptHead`.
+    fit_intercept, class_weight, tol, max_iter :
         As in :class:`ConceptHead`.
 
     Attributes
@@ -73,6 +76,8 @@ class ConceptHeadCV(LinearHead):
         prior_signs: ArrayLike | None = None,
         prior_confidence: ArrayLike | None = None,
         prior_strength: float = 1.0,
+        concept_groups: ArrayLike | None = None,
+        max_concepts_per_class: int | None = None,
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | str | None = None,
         tol: float = 1e-8,
@@ -87,6 +92,8 @@ class ConceptHeadCV(LinearHead):
         self.prior_signs = prior_signs
         self.prior_confidence = prior_confidence
         self.prior_strength = prior_strength
+        self.concept_groups = concept_groups
+        self.max_concepts_per_class = max_concepts_per_class
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.tol = tol
@@ -173,11 +180,9 @@ class ConceptHeadCV(LinearHead):
 
     def _path(self, problem: Problem, alphas: Array) -> Iterator[Solution]:
         """Solutions along decreasing α, each begun at the one before."""
-        start = None
-        for alpha in alphas:
-            solution = solve(problem, self._penalty(alpha), tol=self.tol, max_iter=self.max_iter, start=start)
-            start = solution.W, solution.b
-            yield solution
+        return follow_path(
+            problem, self._penalty, alphas, most=self.max_concepts_per_class, tol=self.tol, max_iter=self.max_iter
+        )
 
     def _cross_validate(self, data: Data, alphas: Array, folds: Sequence[Split]) -> pd.DataFrame:
         losses, nonzero = np.empty((2, len(folds), len(alphas)))
@@ -230,12 +235,8 @@ def alpha_max(head: LinearHead, X: ArrayLike, y: ArrayLike, sample_weight: Array
 
 
 def _strongest_pull(head: LinearHead, problem: Problem) -> float:
-    """Largest |gradient| at zero weights, less what the prior holds back by itself: α_max for ρ = 1."""
-    null = problem.null_weights()
-    gradient = problem.gradient(log_probabilities(problem.X @ null.T))[:, : problem.m] * problem.scale
-    prior = head._penalty(0.0)
-    excess = np.maximum(-gradient - prior.up, gradient - prior.down)
-    return max(float(excess.max()), 0.0)
+    """α_max for ρ = 1."""
+    return strongest_pull(problem, head._penalty, head.l1_ratio)
 
 
 def _choose(scores: pd.DataFrame, rule: str) -> int:

@@ -41,6 +41,7 @@ def minimise_quadratic(
             break
         sign = np.where(u != 0, np.sign(u), -np.sign(gradient))
         slope = np.where(sign > 0, slopes.up, -slopes.down)
+        slope[np.isinf(slope)] = 0.0  # of forbidden signs; their weights stay at zero
         moving = np.flatnonzero((u != 0) | (residual > 0))
         direction = np.zeros_like(u)
         try:

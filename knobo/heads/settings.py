@@ -13,6 +13,8 @@ from knobo._validation import knobo_errors, show
 from knobo.errors import InputError
 from knobo.heads.objective import Array, merge_binary_prior
 
+PRIORS = ("sign", "hard", "shrink", "tanh", None)
+
 
 def check_number(name: str, value: Any, *, low: float, high: float = np.inf, strict: bool = False) -> float:
     """Return a real parameter between ``low`` and ``high``; ``strict`` leaves ``low`` out."""
@@ -40,7 +42,7 @@ def check_prior(
 
     Parameters
     ----------
-    prior : {"sign", None}
+    prior : {"sign", "hard", "shrink", "tanh", None}
         ``None`` switches the prior off, whatever the signs.
     signs : array-like of shape (K, m), or (1, m) for two classes, in {-1, 0, 1}; or None
     confidence : array-like of the shape of ``signs``, in [0, 1]; or None for ones
@@ -52,18 +54,31 @@ def check_prior(
     signs, confidence : ndarray of shape (R, m)
         Zeros where nothing is known.
     """
-    if prior not in ("sign", None):
-        raise InputError(f"prior must be 'sign' or None, got {prior!r}; None fits without the literature.")
+    check_prior_name(prior)
     n_rows = 1 if n_classes == 2 else n_classes
     if prior is None or signs is None:
         return np.zeros((n_rows, m)), np.zeros((n_rows, m))
-    P = _numbers("prior_signs", signs)
+    P, c = read_prior(signs, confidence)
     if P.shape != (n_classes, m) and P.shape != (n_rows, m):
         also = f", or (1, {m}) for the log-odds of the second class" if n_rows == 1 else ""
         raise InputError(
             f"prior_signs must have shape ({n_classes}, {m}), one row a class of classes_ and one column a concept"
             f"{also}; got {P.shape}."
         )
+    return merge_binary_prior(P, c) if len(P) == 2 else (P, c)
+
+
+def check_prior_name(prior: str | None) -> None:
+    """Raise where the prior is none of :data:`PRIORS`."""
+    if prior is not None and prior not in PRIORS:
+        raise InputError(
+            f"prior must be 'sign', 'hard', 'shrink', 'tanh' or None, got {prior!r}; None fits without the literature."
+        )
+
+
+def read_prior(signs: ArrayLike, confidence: ArrayLike | None) -> tuple[Array, Array]:
+    """Signs and confidences of any one shape, checked; the confidence is 0 where the sign is."""
+    P = _numbers("prior_signs", signs)
     if not np.isin(P, (-1.0, 0.0, 1.0)).all():
         wrong = P[~np.isin(P, (-1.0, 0.0, 1.0))][0]
         raise InputError(f"prior_signs must be -1, 0 or 1, got {wrong:g}; write 0 where the sign is unknown.")
@@ -73,8 +88,27 @@ def check_prior(
     if not ((c >= 0) & (c <= 1)).all():
         wrong = c[~((c >= 0) & (c <= 1))][0]
         raise InputError(f"prior_confidence must lie in [0, 1], got {wrong:g}; write 0 where the sign is unsure.")
-    c = np.where(P != 0, c, 0.0)
-    return merge_binary_prior(P, c) if len(P) == 2 else (P, c)
+    return P, np.where(P != 0, c, 0.0)
+
+
+def check_concept_groups(groups: ArrayLike | None, m: int) -> NDArray[np.intp] | None:
+    """Code 0 … G − 1 of each concept's group, shape (m,); None where there are no groups."""
+    if groups is None:
+        return None
+    if isinstance(groups, str):
+        raise InputError(
+            f"concept_groups={groups!r} is no list of labels; only ConceptBottleneckClassifier reads 'bank', for "
+            "which it puts in ConceptBank.concept_groups()."
+        )
+    labels = np.asarray(groups)
+    if labels.shape != (m,):
+        raise InputError(
+            f"concept_groups must hold one label a concept, shape ({m},), got shape {labels.shape}; "
+            "ConceptBank.concept_groups() makes them."
+        )
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise InputError(f"concept_groups has no label for concept {int(np.isnan(labels).argmax())}; give it its own.")
+    return np.unique(labels.astype(str) if labels.dtype == object else labels, return_inverse=True)[1]
 
 
 def _numbers(name: str, values: ArrayLike) -> Array:

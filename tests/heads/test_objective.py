@@ -129,3 +129,36 @@ def test_equivalent_weights_are_balanced_without_a_cost():
     np.testing.assert_array_equal(stopped, [[1.5], [2.0], [0.0], [-8.0]])
     np.testing.assert_array_equal(balance_rows(W, net), W)
     np.testing.assert_allclose(balance_rows(W, nothing).sum(axis=0), 0.0, atol=1e-12)
+
+
+def test_hard_prior_forbids_the_wrong_side_of_sure_signs_only():
+    signs, confidence = np.array([[1.0, -1.0, 1.0, 0.0]]), np.array([[1.0, 1.0, 0.5, 0.0]])
+    penalty = make_penalty(signs, confidence, alpha=0.1, prior_strength=3.0, prior="hard")
+    np.testing.assert_allclose(penalty.up, [[0.1, np.inf, 0.1, 0.1]])
+    np.testing.assert_allclose(penalty.down, [[np.inf, 0.1, 0.1 + 3.0 / 3 * 0.5, 0.1]])
+
+
+def test_shrink_prior_scales_the_slopes_of_l1():
+    signs, confidence = np.array([[1.0, -1.0, 0.0]]), np.array([[1.0, 0.5, 0.0]])
+    penalty = make_penalty(signs, confidence, alpha=0.1, l1_ratio=0.5, prior_strength=2.0, prior="shrink")
+    np.testing.assert_allclose(penalty.up, [[0.05 / 3, 0.05 * 2, 0.05]])
+    np.testing.assert_allclose(penalty.down, [[0.05 * 3, 0.05 / 2, 0.05]])
+    np.testing.assert_allclose(penalty.ridge, 0.05)
+
+
+def test_forbidden_signs_cost_infinitely_and_zero_weights_nothing():
+    penalty = Penalty(np.array([1.0, np.inf]), np.array([np.inf, 2.0]), np.zeros(2))
+    assert penalty.value(np.array([3.0, -1.0])) == 5.0
+    assert penalty.value(np.zeros(2)) == 0.0
+    assert penalty.value(np.array([0.0, 1.0])) == np.inf
+    np.testing.assert_array_equal(penalty.prox(np.array([-4.0, 4.0]), 0.5), [0.0, 0.0])
+    np.testing.assert_array_equal(penalty.residual(np.zeros(2), np.array([7.0, -7.0])), [0.0, 0.0])
+
+
+def test_balanced_rows_keep_to_the_allowed_signs():
+    W = np.array([[1.0], [0.0], [0.0]])
+    one, free = np.ones((3, 1)), np.zeros((3, 1))
+    forbidden = Penalty(one, np.array([[1.0], [np.inf], [2.0]]), free)
+    np.testing.assert_array_equal(balance_rows(W, forbidden), W)
+    upwards = Penalty(np.array([[1.0], [np.inf], [1.0]]), one, free)
+    np.testing.assert_array_equal(balance_rows(-W, upwards), -W)
