@@ -39,6 +39,17 @@ class Pool:
         return len(self.labels)
 
 
+def levels(modality, metadata):
+    """Columns that are tied to the label; each has two levels."""
+    columns = {"hospital": metadata["hospital"], STICKER[modality]: metadata[STICKER[modality]].map(str)}
+    if modality == "skin":  # sex and age leave no trace in these pictures
+        return columns | {
+            "skin tone": metadata["skin_tone"].map(lambda tone: "I-II" if tone in ("I", "II") else "III-VI")
+        }
+    age = metadata["age"].map(lambda years: "65 and over" if years >= 65 else "under 65")
+    return columns | {"view": metadata["view"], "sex": metadata["sex"], "age": age}
+
+
 def draw_pool(modality, part, n, encoders, *, cache=None):
     """Draw ``n`` images of a modality, or read the chunks that are in the folder ``cache`` already."""
     chunks = []

@@ -26,7 +26,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from phantom_pools import CLASSES, STICKER, draw_pool
+from phantom_pools import CLASSES, STICKER, draw_pool, levels
 from shift_methods import methods_for, nonzero_weights
 from shift_tables import write_results
 
@@ -35,15 +35,6 @@ from knobo.shift import confounded_split
 
 SIZES = {"n_train": 400, "n_val": 100, "n_id_test": 200, "n_test": 200}
 SMALL = {"n_train": 48, "n_val": 24, "n_id_test": 24, "n_test": 24}
-
-
-def levels(modality, metadata):
-    """Columns that are tied to the label; each has two levels."""
-    columns = {"hospital": metadata["hospital"], STICKER[modality]: metadata[STICKER[modality]].map(str)}
-    if modality == "skin":  # sex and age leave no trace in these pictures
-        return columns | {"skin tone": metadata["skin_tone"].map(lambda tone: "I-II" if tone in ("I", "II") else "III-VI")}
-    age = metadata["age"].map(lambda years: "65 and over" if years >= 65 else "under 65")
-    return columns | {"view": metadata["view"], "sex": metadata["sex"], "age": age}
 
 
 # The second and the third class share one level, the first and the fourth the other.
@@ -80,20 +71,24 @@ def run(pool, methods, column, *, tied, strength, seed, sizes):
                 validation=(X[split.val], pool.labels[split.val], groups[split.val]),
             )
         seconds = time.process_time() - start
-        accuracy = {part: float((model.predict(X[rows]) == pool.labels[rows]).mean()) for part, rows in
-                    (("id", split.id_test), ("ood", split.test))}
+        accuracy = {
+            part: float((model.predict(X[rows]) == pool.labels[rows]).mean())
+            for part, rows in (("id", split.id_test), ("ood", split.test))
+        }
         yield {"method": name, **accuracy, "concepts": nonzero_weights(model), "seconds": seconds}
 
 
-def phantom(encoders, modalities, strengths, seeds, *, n_cases, n_archive, sizes, cache=None):
+def phantom(encoders, modalities, strengths, seeds, *, n_cases, n_archive, sizes, cache=None, variants=False):
     """All rows of the phantom suite."""
     rows = []
     for modality in modalities:
-        pool, archive = (draw_pool(modality, part, n, encoders, cache=cache)
-                         for part, n in (("cases", n_cases), ("archive", n_archive)))
+        pool, archive = (
+            draw_pool(modality, part, n, encoders, cache=cache)
+            for part, n in (("cases", n_cases), ("archive", n_archive))
+        )
         columns = levels(modality, pool.metadata)
         for encoder in encoders:
-            methods = methods_for(modality, archive, encoder, encoders[encoder])
+            methods = methods_for(modality, archive, encoder, encoders[encoder], variants=variants)
             for seed in range(seeds):
                 settings = [(name, strength) for name in columns for strength in strengths]
                 for name, strength in [(STICKER[modality], 0.5), *settings]:
@@ -123,8 +118,16 @@ def main():
     sizes, seeds, n_cases, n_archive = SIZES, args.seeds, args.cases, args.archive
     if args.small:
         sizes, seeds, n_cases, n_archive = SMALL, 2, 400, 200
-    rows = phantom(encoders, args.modalities, args.strengths, seeds, n_cases=n_cases, n_archive=n_archive, sizes=sizes,
-                   cache=args.cache)
+    rows = phantom(
+        encoders,
+        args.modalities,
+        args.strengths,
+        seeds,
+        n_cases=n_cases,
+        n_archive=n_archive,
+        sizes=sizes,
+        cache=args.cache,
+    )
     print(write_results(rows, args.out))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,15 +18,17 @@ from baselines import (
     SparseHead,
     TextSimilarity,
 )
-from phantom_pools import CLASSES
+from phantom_pools import CLASSES, levels
+from sklearn.metrics import roc_auc_score
 
 from knobo.bank import load_bank
 from knobo.encoders import TextEncoder
 from knobo.grounding import ConceptScorer, ZeroShotScorer, annotate_reports
-from knobo.heads import ConceptHead, ConceptHeadCV, alpha_max, class_weights
+from knobo.heads import ConceptHeadCV
 from knobo.knowledge import build_bank
 
 MATCHED = (5, 10, 15)
+CARRIES = 0.65  # AUROC from which on a concept counts as a carrier of a confounder
 
 # What was drawn, under the name that the literature's findings have.
 TRUTH = {
@@ -57,11 +60,15 @@ TRUTH = {
 }
 
 
-class MatchedHead:
-    """The densest head of the path with at most ``per_class`` concepts a class on average."""
+@dataclass(frozen=True)
+class Scaled:
+    """A concept layer whose activations are multiplied: by 0 to mask a concept, by less than 1 to make it dearer."""
 
-    def __new__(cls, head, per_class):
-        return partial(_matched, head, per_class)
+    layer: ConceptScorer
+    factors: np.ndarray
+
+    def transform(self, X):
+        return self.layer.transform(X) * self.factors
 
 
 class Identity:
@@ -78,8 +85,11 @@ def bank_for(modality):
     return load_bank("skin-lesion")
 
 
-def methods_for(modality, archive, encoder_name, encoder):
-    """Mapping of method to (makes an estimator, gives the features of a pool)."""
+def methods_for(modality, archive, encoder_name, encoder, *, variants=False):
+    """Mapping of method to (makes an estimator, gives the features of a pool).
+
+    ``variants`` adds changes of Knobo's head that might shrink the gap further.
+    """
     bank, classes = bank_for(modality), np.unique(CLASSES[modality])
     X, answers = archive.embeddings[encoder_name], annotate_reports(list(archive.reports), bank)
     scorer = ConceptScorer(progress=False).fit(X, answers)
@@ -101,10 +111,46 @@ def methods_for(modality, archive, encoder_name, encoder):
         "free head": lambda: Bottleneck(scorer, ConceptHeadCV(prior=None)),
         "knobo": lambda: Bottleneck(scorer, ConceptHeadCV(**prior)),
     }
+    made |= {
+        f"{name}, ≤{k} concepts": partial(Bottleneck, layer, ConceptHeadCV(max_concepts_per_class=k, **settings))
+        for k in MATCHED
+        for name, layer, settings in (
+            ("knobo", scorer, prior),
+            ("free head", scorer, {"prior": None}),
+            ("PCBM vectors, free head", vectors, {"prior": None}),
+        )
+    }
+    if variants:
+        made |= _variants(scorer, prior, X, levels(modality, archive.metadata))
     if isinstance(encoder, TextEncoder):
         made |= _text_methods(bank.subset(scorer.concepts_), encoder, X, signs, prior)
     methods = {name: (make, embedding) for name, make in made.items()}
     return methods | _truth_methods(modality, bank, classes)
+
+
+def _variants(scorer, prior, X, columns):
+    """Other priors and penalties, and concepts left out that carry a confounder in the archive."""
+    quality = scorer.quality_.loc[list(scorer.concepts_), "auroc"].to_numpy(float)
+    activations = scorer.transform(X)
+    carried = np.max([_carries(activations, column) for column in columns.values()], axis=0)
+    return {
+        "knobo, prior shrink": partial(Bottleneck, scorer, ConceptHeadCV(**prior | {"prior": "shrink"})),
+        "knobo, prior hard": partial(Bottleneck, scorer, ConceptHeadCV(**prior | {"prior": "hard"})),
+        "knobo, prior x10": partial(Bottleneck, scorer, ConceptHeadCV(**prior, prior_strength=10)),
+        "knobo, confidence 1": partial(Bottleneck, scorer, ConceptHeadCV(**prior | {"prior_confidence": None})),
+        "knobo, ridge": partial(Bottleneck, scorer, ConceptHeadCV(**prior, l1_ratio=0.0)),
+        "knobo, half L1": partial(Bottleneck, scorer, ConceptHeadCV(**prior, l1_ratio=0.5)),
+        "knobo, 1se": partial(Bottleneck, scorer, ConceptHeadCV(**prior, rule="1se")),
+        "knobo, by certificate": partial(Bottleneck, Scaled(scorer, 2 * quality - 1), ConceptHeadCV(**prior)),
+        "knobo, carriers masked": partial(Bottleneck, Scaled(scorer, carried < CARRIES), ConceptHeadCV(**prior)),
+    }
+
+
+def _carries(activations, column):
+    """AUROC, at least 0.5, with which each concept tells the two levels apart."""
+    level = column.to_numpy() == column.iloc[0]
+    areas = np.array([roc_auc_score(level, values) for values in activations.T])
+    return np.maximum(areas, 1 - areas)
 
 
 def _text_methods(bank, encoder, X, signs, prior):

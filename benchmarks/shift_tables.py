@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from scipy.stats import t
 
 from knobo.storage import atomic_path, write_text
@@ -65,7 +64,9 @@ def _draw(table, path):
         ax.errorbar(100 * part["ood"], at, xerr=100 * part["ood_half"], fmt="o", color="tab:red", label="out of domain")
         ax.errorbar(100 * part["id"], at, xerr=100 * part["id_half"], fmt="o", color="tab:blue", label="in domain")
         ax.plot(100 * part["unconfounded"], at, "|", color="black", markersize=12, label="unconfounded")
-        ax.set(yticks=at, yticklabels=part.index, xlabel="accuracy in % (synthetic images)", title=f"{key[0]}, {key[1]:g}")
+        ax.set(
+            yticks=at, yticklabels=part.index, xlabel="accuracy in % (synthetic images)", title=f"{key[0]}, {key[1]:g}"
+        )
         ax.legend()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")

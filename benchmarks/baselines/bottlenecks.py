@@ -81,7 +81,10 @@ class Bottleneck(ClassifierMixin, BaseEstimator):
         """Fit the head on the activations."""
         extra = {}
         if isinstance(self.head, Baseline):
-            extra = {"groups": groups, "validation": validation and (self.layer.transform(validation[0]), *validation[1:])}
+            extra = {
+                "groups": groups,
+                "validation": validation and (self.layer.transform(validation[0]), *validation[1:]),
+            }
         self.head_ = clone(self.head).fit(self.layer.transform(X), y, **extra)
         self.classes_ = self.head_.classes_
         return self
