@@ -1,14 +1,16 @@
 """Concept bottlenecks beside probes and other methods where a confounder breaks, on synthetic and on real images.
 
-    python benchmarks/shift.py phantom [--seeds 10] [--strengths 1.0] [--encoders phantom-clip classical] [--out DIR]
-    python benchmarks/shift.py phantom --small          two seeds and few images, as the tests run it
-    python benchmarks/shift.py real --data DIR          chest AP/PA from a folder of real images
+    python benchmarks/shift.py phantom [--seeds 10] [--encoders classical] [--variants] [--cache DIR] [--out DIR]
+    python benchmarks/shift.py phantom --small       two seeds and few images
+    python benchmarks/shift.py real --data DIR       chest films, AP against PA, from a folder of real images
 
-Phantom: see ``phantom_pools`` for the images. For every confounder and seed, ``confounded_split`` cuts 400 training, 100
-validation, 200 in-domain and 200 reversed test images from the pool. Validation chooses, test reports. *Unconfounded* is
-the accuracy of the same method when the sticker is tied to nothing (strength 0.5), at the same sizes. Concepts are
+Phantom: see ``phantom_pools`` for the images. For every confounder and seed, ``confounded_split`` cuts 400 training,
+100 validation, 200 in-domain and 200 reversed test images from the pool. Validation chooses, test reports.
+*Unconfounded* is the accuracy of the same method, at the same sizes, where the sticker is tied to nothing. Concepts are
 learned from an archive of other patients with the reports as the only answers, or are read zero-shot by the encoder's
 texts; *true concepts* are what was drawn, and show what the head alone does to the gap.
+
+Real: see ``shift_real``; all figures are AUROCs.
 
 Writes ``rows.csv`` (one row a run), ``table.csv``, ``table.md`` and ``gap.png``.
 """
@@ -28,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from phantom_pools import CLASSES, STICKER, draw_pool, levels
 from shift_methods import methods_for, nonzero_weights
+from shift_real import real
 from shift_tables import write_results
 
 from knobo import load_encoder
@@ -102,33 +105,36 @@ def phantom(encoders, modalities, strengths, seeds, *, n_cases, n_archive, sizes
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    suites = parser.add_subparsers(dest="suite", required=True)
-    synthetic = suites.add_parser("phantom")
-    synthetic.add_argument("--encoders", nargs="+", default=["phantom-clip"])
-    synthetic.add_argument("--modalities", nargs="+", choices=CLASSES, default=list(CLASSES))
-    synthetic.add_argument("--strengths", nargs="+", type=float, default=[1.0])
-    synthetic.add_argument("--seeds", type=int, default=10)
-    synthetic.add_argument("--cases", type=int, default=2400)
-    synthetic.add_argument("--archive", type=int, default=1200)
-    synthetic.add_argument("--cache", type=Path, help="keep the embedded pools here")
-    synthetic.add_argument("--small", action="store_true")
-    synthetic.add_argument("--out", type=Path, default=Path("shift-bench"))
+    parser.add_argument("suite", choices=("phantom", "real"))
+    parser.add_argument("--encoders", nargs="+", default=["classical"], help="a name, or another name=what to load")
+    parser.add_argument("--modalities", nargs="+", choices=CLASSES, default=list(CLASSES))
+    parser.add_argument("--strengths", nargs="+", type=float, default=[1.0])
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--train", type=int, default=SIZES["n_train"], help="training images")
+    parser.add_argument("--variants", action="store_true", help="also other priors and penalties, and matched numbers")
+    parser.add_argument("--small", action="store_true", help="two seeds and few images")
+    parser.add_argument("--cache", type=Path, help="folder to keep the embedded pools in")
+    parser.add_argument("--data", type=Path, help="folder with chest_xray and nih_findings")
+    parser.add_argument("--out", type=Path, default=Path("shift-bench"))
     args = parser.parse_args()
-    encoders = {name.split("=")[0]: load_encoder(name.split("=")[-1]) for name in args.encoders}
-    sizes, seeds, n_cases, n_archive = SIZES, args.seeds, args.cases, args.archive
-    if args.small:
-        sizes, seeds, n_cases, n_archive = SMALL, 2, 400, 200
-    rows = phantom(
-        encoders,
-        args.modalities,
-        args.strengths,
-        seeds,
-        n_cases=n_cases,
-        n_archive=n_archive,
-        sizes=sizes,
-        cache=args.cache,
-    )
-    print(write_results(rows, args.out))
+    if args.suite == "real":
+        if args.data is None:
+            parser.error("the real suite needs --data")
+        rows, quality = real(args.data, load_encoder(args.encoders[0]), args.seeds)
+        print(quality.round(2).to_string())
+    else:
+        rows = phantom(
+            {name.split("=")[0]: load_encoder(name.split("=")[-1]) for name in args.encoders},
+            args.modalities,
+            args.strengths,
+            2 if args.small else args.seeds,
+            n_cases=400 if args.small else 2400,
+            n_archive=200 if args.small else 1200,
+            sizes=SMALL if args.small else SIZES | {"n_train": args.train},
+            cache=args.cache,
+            variants=args.variants,
+        )
+    print(write_results(rows, args.out, measure="AUROC" if args.suite == "real" else "accuracy (synthetic images)"))
 
 
 if __name__ == "__main__":

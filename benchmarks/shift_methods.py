@@ -27,7 +27,7 @@ from knobo.grounding import ConceptScorer, ZeroShotScorer, annotate_reports
 from knobo.heads import ConceptHeadCV
 from knobo.knowledge import build_bank
 
-MATCHED = (5, 10, 15)
+MATCHED = (3, 5, 10)
 CARRIES = 0.65  # AUROC from which on a concept counts as a carrier of a confounder
 
 # What was drawn, under the name that the literature's findings have.
@@ -111,17 +111,8 @@ def methods_for(modality, archive, encoder_name, encoder, *, variants=False):
         "free head": lambda: Bottleneck(scorer, ConceptHeadCV(prior=None)),
         "knobo": lambda: Bottleneck(scorer, ConceptHeadCV(**prior)),
     }
-    made |= {
-        f"{name}, ≤{k} concepts": partial(Bottleneck, layer, ConceptHeadCV(max_concepts_per_class=k, **settings))
-        for k in MATCHED
-        for name, layer, settings in (
-            ("knobo", scorer, prior),
-            ("free head", scorer, {"prior": None}),
-            ("PCBM vectors, free head", vectors, {"prior": None}),
-        )
-    }
     if variants:
-        made |= _variants(scorer, prior, X, levels(modality, archive.metadata))
+        made |= _variants(scorer, prior, X, levels(modality, archive.metadata)) | _matched(scorer, vectors, prior)
     if isinstance(encoder, TextEncoder):
         made |= _text_methods(bank.subset(scorer.concepts_), encoder, X, signs, prior)
     methods = {name: (make, embedding) for name, make in made.items()}
@@ -143,6 +134,20 @@ def _variants(scorer, prior, X, columns):
         "knobo, 1se": partial(Bottleneck, scorer, ConceptHeadCV(**prior, rule="1se")),
         "knobo, by certificate": partial(Bottleneck, Scaled(scorer, 2 * quality - 1), ConceptHeadCV(**prior)),
         "knobo, carriers masked": partial(Bottleneck, Scaled(scorer, carried < CARRIES), ConceptHeadCV(**prior)),
+    }
+
+
+def _matched(scorer, vectors, prior):
+    """Heads with so many concepts a class at most."""
+    heads = (
+        ("knobo", scorer, prior),
+        ("free head", scorer, {"prior": None}),
+        ("PCBM vectors, free head", vectors, {"prior": None}),
+    )
+    return {
+        f"{name}, ≤{k} concepts": partial(Bottleneck, layer, ConceptHeadCV(max_concepts_per_class=k, **settings))
+        for k in MATCHED
+        for name, layer, settings in heads
     }
 
 
@@ -186,7 +191,7 @@ def _truth_methods(modality, bank, classes):
 
 
 def nonzero_weights(model):
-    """Mean number of concepts with a weight for each class; NaN for a method that reads the embedding."""
-    if not isinstance(model, Bottleneck):
+    """Mean number of concepts with a weight for each class; NaN where a method reads the embedding or weighs nothing."""
+    if not isinstance(model, Bottleneck) or not hasattr(model.head_, "coef_"):
         return np.nan
     return float((np.abs(model.head_.coef_) > 1e-6).sum(axis=1).mean())

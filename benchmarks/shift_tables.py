@@ -14,10 +14,11 @@ def summarise(rows, by=("encoder", "strength")):
     """One row a method: means over data sets and seeds, with a 95 % interval over the seeds' means.
 
     A seed's mean is over its confounders; the interval is Student's over seeds, so it says how much the choice of
-    images from one pool matters, and nothing about other pools.
+    images from one pool matters, and nothing about other pools. *Unconfounded* is the mean over both test sets of the
+    run in which nothing is tied.
     """
     rows = rows.assign(average=(rows["id"] + rows["ood"]) / 2, gap=rows["id"] - rows["ood"])
-    control = rows[rows["strength"] == CONTROL].set_index(["modality", "encoder", "seed", "method"])["id"]
+    control = rows[rows["strength"] == CONTROL].set_index(["modality", "encoder", "seed", "method"])["average"]
     tied = rows[rows["strength"] != CONTROL].join(control.rename("unconfounded"), on=control.index.names)
     measures = ["id", "ood", "average", "gap", "unconfounded", "concepts", "seconds"]
     seeds = tied.groupby([*by, "method", "seed"], sort=False)[measures].mean()
@@ -38,7 +39,7 @@ def to_markdown(table):
     return "\n".join(lines)
 
 
-def write_results(rows, folder):
+def write_results(rows, folder, *, measure):
     """Write rows, tables and the figure; return the tables as Markdown."""
     table = summarise(rows)
     texts = []
@@ -47,11 +48,11 @@ def write_results(rows, folder):
     write_text(folder / "rows.csv", rows.to_csv(index=False))
     write_text(folder / "table.csv", table.round(4).to_csv())
     write_text(folder / "table.md", "\n\n".join(texts) + "\n")
-    _draw(table, folder / "gap.png")
+    _draw(table, folder / "gap.png", measure)
     return "\n\n".join(texts)
 
 
-def _draw(table, path):
+def _draw(table, path, measure):
     """Accuracy in domain and out of it for each method, joined by a line."""
     from matplotlib.figure import Figure
 
@@ -64,9 +65,7 @@ def _draw(table, path):
         ax.errorbar(100 * part["ood"], at, xerr=100 * part["ood_half"], fmt="o", color="tab:red", label="out of domain")
         ax.errorbar(100 * part["id"], at, xerr=100 * part["id_half"], fmt="o", color="tab:blue", label="in domain")
         ax.plot(100 * part["unconfounded"], at, "|", color="black", markersize=12, label="unconfounded")
-        ax.set(
-            yticks=at, yticklabels=part.index, xlabel="accuracy in % (synthetic images)", title=f"{key[0]}, {key[1]:g}"
-        )
+        ax.set(yticks=at, yticklabels=part.index, xlabel=f"{measure} in %", title=f"{key[0]}, {key[1]:g}")
         ax.legend()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")

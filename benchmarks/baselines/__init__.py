@@ -1,8 +1,8 @@
 """Methods beside Knobo's, as scikit-learn estimators that take embeddings: probes, robust probes, concept bottlenecks.
 
-All have ``fit(X, y, *, groups=None, validation=None)``: ``groups`` is the cell (such as label and hospital) of each case
-for methods that are told the confounder, ``validation`` is ``(X, y, groups)`` of the cases that choose hyperparameters.
-These are small re-implementations from the papers: the named method's idea on frozen embeddings, not its authors' code.
+All have ``fit(X, y, *, groups=None, validation=None)``: ``groups`` is the cell (such as label and hospital) of each
+case for methods that are told the confounder, ``validation`` is ``(X, y, groups)`` of the cases that choose. They are
+small re-implementations from the papers: the method's idea on frozen embeddings, not its authors' code.
 """
 
 from baselines.bottlenecks import Bottleneck, ConceptVectors, HybridBottleneck, TextSimilarity
