@@ -10,6 +10,7 @@ import numpy as np
 from baselines import (
     Bottleneck,
     ConceptVectors,
+    Erased,
     GroupDROProbe,
     HybridBottleneck,
     KnoBoHead,
@@ -17,6 +18,7 @@ from baselines import (
     LinearProbe,
     SparseHead,
     TextSimilarity,
+    eraser,
 )
 from phantom_pools import CLASSES, levels
 from sklearn.metrics import roc_auc_score
@@ -27,7 +29,7 @@ from knobo.grounding import ConceptScorer, ZeroShotScorer, annotate_reports
 from knobo.heads import ConceptHeadCV
 from knobo.knowledge import build_bank
 
-MATCHED = (3, 5, 10)
+MATCHED = (3, 5)
 CARRIES = 0.65  # AUROC from which on a concept counts as a carrier of a confounder
 
 # What was drawn, under the name that the literature's findings have.
@@ -112,19 +114,25 @@ def methods_for(modality, archive, encoder_name, encoder, *, variants=False):
         "knobo": lambda: Bottleneck(scorer, ConceptHeadCV(**prior)),
     }
     if variants:
-        made |= _variants(scorer, prior, X, levels(modality, archive.metadata)) | _matched(scorer, vectors, prior)
+        made |= _variants(scorer, prior, X, answers, levels(modality, archive.metadata)) | _matched(
+            scorer, vectors, prior
+        )
     if isinstance(encoder, TextEncoder):
         made |= _text_methods(bank.subset(scorer.concepts_), encoder, X, signs, prior)
     methods = {name: (make, embedding) for name, make in made.items()}
     return methods | _truth_methods(modality, bank, classes)
 
 
-def _variants(scorer, prior, X, columns):
+def _variants(scorer, prior, X, answers, columns):
     """Other priors and penalties, and concepts left out that carry a confounder in the archive."""
     quality = scorer.quality_.loc[list(scorer.concepts_), "auroc"].to_numpy(float)
     activations = scorer.transform(X)
+    erase = eraser(X, [column == column.iloc[0] for column in columns.values()])
+    clean = Erased(erase, ConceptScorer(min_auroc=0.0, min_count=1).fit(erase(X), answers[list(scorer.concepts_)]))
     carried = np.max([_carries(activations, column) for column in columns.values()], axis=0)
     return {
+        "probe, confounders erased": partial(Bottleneck, Erased(erase), LinearProbe()),
+        "knobo, confounders erased": partial(Bottleneck, clean, ConceptHeadCV(**prior)),
         "knobo, prior shrink": partial(Bottleneck, scorer, ConceptHeadCV(**prior | {"prior": "shrink"})),
         "knobo, prior hard": partial(Bottleneck, scorer, ConceptHeadCV(**prior | {"prior": "hard"})),
         "knobo, prior x10": partial(Bottleneck, scorer, ConceptHeadCV(**prior, prior_strength=10)),
@@ -191,7 +199,7 @@ def _truth_methods(modality, bank, classes):
 
 
 def nonzero_weights(model):
-    """Mean number of concepts with a weight for each class; NaN where a method reads the embedding or weighs nothing."""
+    """Mean number of concepts with a weight for each class; NaN where none are weighed."""
     if not isinstance(model, Bottleneck) or not hasattr(model.head_, "coef_"):
         return np.nan
     return float((np.abs(model.head_.coef_) > 1e-6).sum(axis=1).mean())

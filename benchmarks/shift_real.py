@@ -3,8 +3,7 @@
 Concepts come from other patients: findings of 400 NIH radiographs, mined from reports. Few of them can be read well off
 descriptors of the picture (the held-out AUROCs are written, too), and the view is written all over it. Two remedies are
 tried that use the *archive's* view and no label: directions of the embedding that tell the view are projected out
-(Ravfogel et al., *Null It Out*, ACL 2020, arXiv:2004.07667) until folds of the archive tell it no better than chance, and
-the head is held to the literature's signs. Test images choose nothing.
+until folds of the archive tell it no better than chance (``baselines.eraser``), and the head is held to the literature's signs. Test images choose nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +14,9 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from baselines import Bottleneck, GroupDROProbe, KnoBoHead, LinearProbe
+from baselines import Bottleneck, Erased, GroupDROProbe, KnoBoHead, LinearProbe, eraser
 from shift_methods import nonzero_weights
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.preprocessing import StandardScaler
 
 from knobo.bank import load_bank
 from knobo.encoders import embed
@@ -45,19 +41,8 @@ CONCEPTS = {
 }
 
 
-class Erased:
-    """A concept layer behind the projection that takes the view out."""
-
-    def __init__(self, erase, layer=None):
-        self.erase, self.layer = erase, layer
-
-    def transform(self, X):
-        X = self.erase(X)
-        return X if self.layer is None else self.layer.transform(X)
-
-
 class Signs:
-    """The literature alone: standardised activations, each with its sign, and nothing fitted to labels but the scale."""
+    """The literature alone: standardised activations, each with its sign; the labels teach nothing."""
 
     def __init__(self, signs):
         self.signs = signs
@@ -72,30 +57,6 @@ class Signs:
     def predict_proba(self, A):
         score = 1 / (1 + np.exp(-((A - self.mean) / self.spread) @ self.signs))
         return np.column_stack([1 - score, score])
-
-
-def eraser(X, level, *, chance=0.55, most=10, seed=0):
-    """A projection after which a cross-validated linear model tells ``level`` no better than ``chance``."""
-    scaler = StandardScaler().fit(X)
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    model = LogisticRegression(C=1e-3, class_weight="balanced", max_iter=500)
-    Z, directions = scaler.transform(X), np.zeros((0, X.shape[1]))
-    while len(directions) < most:
-        score = cross_val_predict(model, Z, level, cv=folds, method="decision_function")
-        if roc_auc_score(level, score) <= chance:
-            break
-        found = model.fit(Z, level).coef_[0]
-        found /= np.linalg.norm(found)
-        directions = np.vstack([directions, found])
-        Z = Z - np.outer(Z @ found, found)
-
-    def erase(rows):
-        rows = scaler.transform(rows)
-        for direction in directions:
-            rows = rows - np.outer(rows @ direction, direction)
-        return rows
-
-    return erase
 
 
 def read(folder, encoder):
@@ -114,7 +75,7 @@ def methods_for(X, archive):
     """Mapping of method to what makes it; and the held-out quality of the concepts, plain and with the view erased."""
     bank = load_bank("chest-xray")
     answers = archive[list(CONCEPTS)].astype(float)
-    erase = eraser(X, archive["view"] == "AP")
+    erase = eraser(X, [archive["view"] == "AP"])
     scorer = ConceptScorer(min_auroc=0.0, min_count=10, class_weight="balanced").fit(X, answers)
     clean = ConceptScorer(min_auroc=0.0, min_count=10, class_weight="balanced").fit(erase(X), answers)
     made = {

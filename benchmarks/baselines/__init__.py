@@ -6,12 +6,14 @@ small re-implementations from the papers: the method's idea on frozen embeddings
 """
 
 from baselines.bottlenecks import Bottleneck, ConceptVectors, HybridBottleneck, TextSimilarity
+from baselines.erasing import Erased, eraser
 from baselines.heads import KnoBoHead, LaBoHead, SparseHead
 from baselines.probes import GroupDROProbe, LinearProbe
 
 __all__ = [
     "Bottleneck",
     "ConceptVectors",
+    "Erased",
     "GroupDROProbe",
     "HybridBottleneck",
     "KnoBoHead",
@@ -19,4 +21,5 @@ __all__ = [
     "LinearProbe",
     "SparseHead",
     "TextSimilarity",
+    "eraser",
 ]
