@@ -200,6 +200,7 @@ def _truth_methods(modality, bank, classes):
 
 def nonzero_weights(model):
     """Mean number of concepts with a weight for each class; NaN where none are weighed."""
-    if not isinstance(model, Bottleneck) or not hasattr(model.head_, "coef_"):
+    reads_concepts = isinstance(model, Bottleneck) and getattr(model.layer, "layer", model) is not None
+    if not reads_concepts or not hasattr(model.head_, "coef_"):
         return np.nan
     return float((np.abs(model.head_.coef_) > 1e-6).sum(axis=1).mean())

@@ -1,9 +1,10 @@
 """The real, small suite: pneumonia against no finding, trained on AP against PA films and tested on the reverse.
 
 Concepts come from other patients: findings of 400 NIH radiographs, mined from reports. Few of them can be read well off
-descriptors of the picture (the held-out AUROCs are written, too), and the view is written all over it. Two remedies are
-tried that use the *archive's* view and no label: directions of the embedding that tell the view are projected out
-until folds of the archive tell it no better than chance (``baselines.eraser``), and the head is held to the literature's signs. Test images choose nothing.
+descriptors of the picture (the held-out AUROCs are printed), and the view is written all over it. Two remedies use the
+*archive's* view and no label of the task: directions of the embedding that tell the view are projected out until folds
+of the archive tell it no better than by chance (``baselines.eraser``), and the head is held to the literature's signs.
+Test images choose nothing.
 """
 
 from __future__ import annotations
