@@ -1,6 +1,6 @@
 """Does contrastive fine-tuning on a hospital's own reports help to see findings there?
 
-    python benchmarks/finetuning.py [--pairs 400] [--test 400] [--epochs 4]
+    python benchmarks/finetuning.py [--pairs 800] [--test 400] [--epochs 4]
 
 phantom-clip, trained on the synthetic hospitals A and B, is fine-tuned on image-report pairs of hospital C. Printed is
 the zero-shot AUROC of each finding on other phantoms of hospital C, before and after. The data are synthetic.
@@ -40,7 +40,7 @@ def concept_aurocs(encoder: TextEncoder, data: PhantomDataset) -> pd.Series:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=400)
+    parser.add_argument("--pairs", type=int, default=800)
     parser.add_argument("--test", type=int, default=400)
     parser.add_argument("--epochs", type=int, default=4)
     args = parser.parse_args()

@@ -23,10 +23,12 @@ from knobo.errors import InputError, InputTypeError
 from knobo.explain import Explanation
 from knobo.grounding import ConceptScorer, ZeroShotScorer, as_bank, concept_answers
 from knobo.heads import ConceptHead, ConceptHeadCV
+from knobo.localisation import Localises
 from knobo.model_files import Parts, read_parts, write_parts
+from knobo.revision import Revisable
 
 
-class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
+class ConceptBottleneckClassifier(Localises, Revisable, ClassifierMixin, BaseEstimator):
     """Classify images through named clinical findings only.
 
     Images become embeddings (``encoder``), embeddings become concept activations (``scorer``), and a sparse linear
@@ -66,6 +68,8 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
         ``abstain`` is True where nothing shows that a concept is seen; zero-shot, that is everywhere.
     reference_ : ndarray of shape (m,)
         Mean activation of the training images, from which contributions are measured.
+    change_log_ : list of dict
+        What :meth:`edit`, :meth:`calibrate` and :meth:`for_prevalence` changed after the fit.
 
     References
     ----------
@@ -151,6 +155,7 @@ class ConceptBottleneckClassifier(ClassifierMixin, BaseEstimator):
             head.set_params(concept_groups=self.bank_.concept_groups())
         fold_groups = {"groups": groups} if groups is not None and isinstance(head, ConceptHeadCV) else {}
         self.head_ = head.fit(activations, np.asarray(y), sample_weight=sample_weight, **fold_groups)
+        self._seen = activations, np.asarray(y), sample_weight  # for edits; not saved
         return self
 
     def concepts(self, X: Any) -> pd.DataFrame:

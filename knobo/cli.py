@@ -15,6 +15,7 @@ from rich.text import Text
 from knobo.cli_annotate import annotate
 from knobo.cli_bank import bank_app
 from knobo.cli_corpus import corpus_app
+from knobo.cli_edit import edit_app
 from knobo.cli_images import images_app
 from knobo.cli_models import models_app
 from knobo.cli_output import error_console, interactive, out_console, print_frame
@@ -41,6 +42,7 @@ app.command()(annotate)
 app.add_typer(bank_app, name="bank")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(store_app, name="store")
+app.add_typer(edit_app, name="edit")
 app.add_typer(images_app, name="images")
 app.add_typer(models_app, name="models")
 app.command()(score)
@@ -146,9 +148,8 @@ def fit(
     if len(checked):
         print_frame(checked, "Concepts: held-out quality (all columns in concepts.csv)")
     else:
-        out_console.print(
-            f"{len(quality)} concepts were read by the encoder's words; no answers check that they are seen."
-        )
+        text = f"{len(quality)} concepts were read by the encoder's words; no answers check that they are seen."
+        out_console.print(text, soft_wrap=True)
     out_console.print(f"Model: {out / 'model'}", soft_wrap=True)
 
 

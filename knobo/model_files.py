@@ -22,6 +22,7 @@ from knobo.storage import atomic_path, read_arrays, read_json, write_arrays, wri
 _FORMAT = "knobo.model"
 _VERSION = 1
 _ZERO_SHOT = "zero-shot"
+_CHANGED = ("weight_bounds_", "temperature_", "prevalence_", "prevalence_shift_")  # of a head after its fit
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ def write_parts(parts: Parts, path: str | Path) -> Path:
                 "head.coef": parts.head.coef_,
                 "head.intercept": parts.head.intercept_,
                 "reference": parts.reference,
+                **{
+                    f"head.{name}": np.asarray(getattr(parts.head, name))
+                    for name in _CHANGED
+                    if hasattr(parts.head, name)
+                },
             },
         )
     return Path(path)
@@ -110,6 +116,7 @@ def _state(parts: Parts) -> dict[str, Any]:
         "grounding": _ZERO_SHOT if zero_shot else "answers",
         "scorer": {name: value for name, value in scorer.items() if name not in ("bank", "encoder")},
         "concept_quality": quality.reset_index().to_dict(orient="records"),
+        "change_log": list(getattr(parts.head, "change_log_", [])),
     }
 
 
@@ -134,6 +141,11 @@ def _rebuild(
     head = ConceptHead(**state["head"], prior_signs=signs, prior_confidence=confidence)
     head.coef_, head.intercept_, head.classes_ = arrays["head.coef"], arrays["head.intercept"], classes
     head.n_features_in_ = n_concepts
+    head.change_log_ = list(state.get("change_log", []))
+    for name in _CHANGED:
+        if f"head.{name}" in arrays:
+            value = arrays[f"head.{name}"]
+            setattr(head, name, float(value) if value.ndim == 0 else value)
     return Parts(bank, encoder, classes, scorer, head, arrays["reference"])
 
 

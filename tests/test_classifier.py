@@ -265,3 +265,18 @@ def test_a_broken_model_folder_is_named(fitted, tmp_path):
         load(folder)
     with pytest.raises(FileError, match=r"nowhere.model\.json"):
         load(tmp_path / "nowhere")
+
+
+def test_maps_of_concepts_and_activations_of_a_region(fitted, band_images):
+    images, _, _ = band_images
+    concept = fitted.bank_.ids[0]
+    maps = fitted.saliency(images[:2], [concept], windows=[0.5])
+    assert maps.concepts == (concept,)
+    assert len(maps) == 2
+    height, width = maps.maps[0].shape[1:]
+    whole = fitted.region_concepts(images[:1], [(0, 0, width, height)])
+    pd.testing.assert_frame_equal(whole, fitted.concepts(images[:1]))
+    with pytest.raises(InputError, match="no concept 'nonsense'"):
+        fitted.saliency(images[:1], ["nonsense"])
+    with pytest.raises(InputError, match="2 images but 1 regions"):
+        fitted.region_concepts(images[:2], [(0, 0, 2, 2)])

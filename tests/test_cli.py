@@ -26,6 +26,8 @@ COMMANDS = [
     ["store", "stats"],
     ["store", "verify"],
     ["store", "gc"],
+    ["edit", "apply"],
+    ["edit", "log"],
     ["fit"],
     ["predict"],
     ["explain"],

@@ -41,6 +41,8 @@ class TorchImageEncoder:
     batch_size : int
     """
 
+    _pixels_name = "image"  # of the input that holds the pixels
+
     def __init__(
         self,
         spec: str,
@@ -90,6 +92,26 @@ class TorchImageEncoder:
     def encode_batch(self, prepared: Sequence[Any]) -> torch.Tensor:
         """Encode results of :meth:`prepare` to (b, d), float32, unit rows, on the device."""
         return self._run(self._image_features, self._stack(prepared))
+
+    def pixels(self, prepared: Sequence[Any]) -> torch.Tensor:
+        """Stack results of :meth:`prepare` to what :meth:`differentiable` takes: (n, 3, h, w), on the device.
+
+        Raises
+        ------
+        InputError
+            If the model takes more than pixels, such as the shape of each image.
+        """
+        inputs = self._stack(prepared)
+        if len(inputs) != 1:
+            raise InputError(f"{self.spec} takes {', '.join(inputs)}, not pixels alone.")
+        weights = next(self._model.parameters()).dtype
+        return next(iter(inputs.values())).to(self.device, weights)
+
+    def differentiable(self) -> torch.nn.Module:
+        """The image side as a module from :meth:`pixels` to unit rows (n, d), float32, that gradients flow through."""
+        from knobo.encoders.differentiable import Differentiable
+
+        return Differentiable(self._image_side()[0], lambda pixels: self._image_features({self._pixels_name: pixels}))
 
     def fingerprint(self) -> str:
         """Digest of weights, settings, precision and preparation. A store files rows under it."""

@@ -32,6 +32,8 @@ _LONGEST = 512  # tokens, where neither config nor tokenizer sets a limit
 class TransformersImageEncoder(TorchImageEncoder):
     """Images to unit vectors by an image model of transformers: its pooled output (for DINOv2 the class token)."""
 
+    _pixels_name = "pixel_values"
+
     def __init__(self, spec: str, model: Any, processor: Any, **settings: Any) -> None:
         self._processor = processor
         super().__init__(spec, model, image_size=_image_size(model, processor), **settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -82,20 +83,72 @@ def check_each(items: Sequence[Any] | None, n: int, name: str) -> tuple[Any, ...
     return tuple(items)
 
 
-def check_positions(cases: Any, n: int) -> list[int]:
-    """Positions among n cases that an index stands for."""
-    if isinstance(cases, slice):
-        return list(range(n))[cases]
-    wanted = np.atleast_1d(np.asarray(cases))
+def check_positions(chosen: Any, n: int, kind: str = "case") -> list[int]:
+    """Positions among n cases (or concepts) that an index stands for."""
+    if isinstance(chosen, slice):
+        return list(range(n))[chosen]
+    wanted = np.atleast_1d(np.asarray(chosen))
     if wanted.dtype == bool and wanted.shape == (n,):
         return [int(i) for i in np.flatnonzero(wanted)]
     if wanted.size == 0:
         return []
     if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
-        raise InputError(f"Select cases by position, slice, positions or a mask of {n} booleans, got {cases!r}.")
+        raise InputError(f"Select {kind}s by position, slice, positions or a mask of {n} booleans, got {chosen!r}.")
     if wanted.min() < -n or wanted.max() >= n:
-        raise InputError(f"There is no case at position {cases!r}: there are {n}, counted from 0.")
+        raise InputError(f"There is no {kind} at position {chosen!r}: there are {n}, counted from 0.")
     return [int(i) % n for i in wanted]
+
+
+def check_concepts(chosen: Any, ids: Sequence[str]) -> list[int]:
+    """Positions of the concepts that an id, several ids, or anything that :func:`check_positions` takes stands for."""
+    names = [chosen] if isinstance(chosen, str) else chosen
+    if not isinstance(names, slice) and len(np.shape(names)) == 1 and any(isinstance(name, str) for name in names):
+        unknown = [name for name in names if name not in ids]
+        if unknown:
+            raise InputError(f"There is no concept {unknown[0]!r}.{suggest(unknown[0], ids)}")
+        columns = [ids.index(name) for name in names]
+    else:
+        columns = check_positions(names, len(ids), "concept")
+    if not columns:
+        raise InputError("No concept is selected; choose at least one.")
+    if len(set(columns)) < len(columns):
+        raise InputError(f"Concepts are selected more than once: {chosen!r}.")
+    return columns
+
+
+def check_rest(rest: ArrayLike | None, n: int, n_classes: int) -> Array:
+    """Return the contribution of the concepts that were left out, shape (n, K); zero by default."""
+    return _array(np.zeros((n, n_classes)) if rest is None else rest, "rest", (n, n_classes))
+
+
+def check_truth(truth: pd.DataFrame | ArrayLike, n: int, ids: Sequence[str]) -> Array:
+    """Return what an expert says of each concept in each case, shape (n, m): in [0, 1], NaN where unknown."""
+    if isinstance(truth, pd.DataFrame):
+        if not truth.columns.isin(ids).any():
+            raise InputError(
+                "truth has no column that is a concept of the explanation; name its columns by concept id."
+            )
+        truth = truth.reindex(columns=list(ids))
+    try:
+        values = np.asarray(truth, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"truth must be numbers in [0, 1], NaN where unknown ({error}).") from error
+    if values.shape != (n, len(ids)):
+        raise InputError(
+            f"truth has shape {values.shape}; expected ({n}, {len(ids)}): one row a case, one column a concept."
+        )
+    known = values[~np.isnan(values)]
+    if known.size and (known.min() < 0 or known.max() > 1):
+        raise InputError(f"truth must lie in [0, 1], got {known.min():g} to {known.max():g}.")
+    return values
+
+
+def suggest(name: object, known: Sequence[str], most: int = 12) -> str:
+    """Write which of the ``known`` names could have been meant, or what there is."""
+    close = get_close_matches(str(name), known, n=3, cutoff=0.5)
+    if close:
+        return f" Did you mean {' or '.join(map(repr, close))}?"
+    return f" There are: {', '.join(known[:most])}{', …' if len(known) > most else ''}."
 
 
 def _signs(prior_signs: ArrayLike, n_classes: int, n_concepts: int) -> Array:

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.transforms import Bbox
 
-_SMALL = 8.0  # font size and, times 1.3, line height of paragraphs, in points
-_LINE = 1.3
+_LINE = 1.3  # height of a line of a paragraph, in font sizes
 
 
 class Paragraph(NamedTuple):
@@ -51,7 +50,23 @@ def slot(ax: Axes) -> Bbox:
 def text_size(ax: Axes, n_rows: int) -> float:
     """Font size in points, at most 10, with which ``n_rows`` labelled rows fit into the grid cell of an axes."""
     width, height = _cell_size(ax)
-    return float(min(10.0, max(5.0, min(width / 45, height / (1.45 * n_rows + 7)))))
+    return float(min(10.0, max(5.0, min(width / 40, height / (1.45 * n_rows + 7)))))
+
+
+def number_room(ax: Axes, size: float) -> float:
+    """Share of the range of the bars that a number such as −0.38 beside one needs, on either side."""
+    share = (3.4 * size + 8) / room_inside(ax)
+    return float(min(0.6, max(0.16, share / (1 - 2 * min(share, 0.3)))))
+
+
+def room_inside(ax: Axes) -> float:
+    """Width in points that a cell leaves to the axes beside the names of its rows, roughly."""
+    return 0.58 * _cell_size(ax)[0]
+
+
+def fit_label(ax: Axes, text: str, size: float) -> str:
+    """Wrap the label of an x axis to the width of the axes."""
+    return shorten(text, int(max(20, room_inside(ax) / (0.55 * size))), 3)
 
 
 def fit_into_slot(ax: Axes, pad: float = 6.0) -> None:
@@ -80,20 +95,20 @@ def write_below(ax: Axes, paragraphs: Sequence[Paragraph], footnotes: Sequence[s
 
     The text is part of the axes, so every layout engine and ``bbox_inches="tight"`` leave room for it.
     """
-    points = 72 / ax.figure.dpi
+    points, small = 72 / ax.figure.dpi, _small(ax)
     left = max((label.get_window_extent().width for label in ax.get_yticklabels()), default=0.0) * points + 4
     width, height = _cell_size(ax)
     axis_box = ax.xaxis.get_tightbbox()
     depth = 8 + (0.0 if axis_box is None else max(0.0, (ax.bbox.y0 - axis_box.y0) * points))
     notes = [line for footnote in footnotes for line in _wrap(ax, footnote, width - 16)]
-    floor = height - (1.4 * n_rows + 5) * text_size(ax, n_rows) - _SMALL * _LINE * len(notes)
+    floor = height - (1.4 * n_rows + 5) * text_size(ax, n_rows) - small * _LINE * len(notes)
     for heading, text in paragraphs:
         lines = [_wrap(ax, heading, 0.88 * (width - 16)), _wrap(ax, text, width - 16)]  # bold letters are wider
-        if depth + _SMALL * _LINE * sum(map(len, lines)) > floor:
+        if depth + small * _LINE * sum(map(len, lines)) > floor:
             break
         for block, style in zip(lines, ({"weight": "bold"}, {"color": QUIET}), strict=True):
             _write(ax, "\n".join(block), -left, -depth, **style)
-            depth += _SMALL * _LINE * len(block)
+            depth += small * _LINE * len(block)
         depth += 4
     _write(ax, "\n".join(notes), -left, -depth, color=QUIET)
 
@@ -102,6 +117,11 @@ def _cell_size(ax: Axes) -> tuple[float, float]:
     """Width and height of the grid cell of an axes in points."""
     cell, points = slot(ax).transformed(ax.figure.transSubfigure), 72 / ax.figure.dpi
     return cell.width * points, cell.height * points
+
+
+def _small(ax: Axes) -> float:
+    """Font size of paragraphs in points."""
+    return float(min(8.0, max(6.5, _cell_size(ax)[0] / 40)))
 
 
 def _write(ax: Axes, text: str, x: float, y: float, **style: Any) -> None:
@@ -113,7 +133,7 @@ def _write(ax: Axes, text: str, x: float, y: float, **style: Any) -> None:
         textcoords="offset points",
         va="top",
         ha="left",
-        fontsize=_SMALL,
+        fontsize=_small(ax),
         linespacing=_LINE,
         parse_math=False,
         annotation_clip=False,
@@ -126,7 +146,7 @@ def _wrap(ax: Axes, text: str, width: float) -> list[str]:
     text = " ".join(text.split())
     if not text:
         return []
-    probe = ax.figure.text(0, 0, text, fontsize=_SMALL, parse_math=False)
+    probe = ax.figure.text(0, 0, text, fontsize=_small(ax), parse_math=False)
     total = probe.get_window_extent().width * 72 / ax.figure.dpi
     probe.remove()
     return textwrap.wrap(text, max(20, int(0.95 * width * len(text) / total)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knobo.explain._drawing import shorten
+from knobo.explain._drawing import fit_label, number_room, room_inside, shorten
 from knobo.explain.style import AGAINST, FOR, QUIET, readable, signed
 
 if TYPE_CHECKING:
@@ -29,21 +29,24 @@ def draw_heat_map(ax: Axes, W: Array, P: Array, classes: Sequence[Any], names: S
     most = max(float(np.abs(W).max(initial=0.0)), 1e-12)
     colours = LinearSegmentedColormap.from_list("knobo", [AGAINST, "white", FOR])
     lefts = np.arange(n_classes) * 1.08
+    pitch = room_inside(ax) / n_classes  # points
+    digits = 2 if 0.7 * pitch > 3.6 * size else 1
     for k, left in enumerate(lefts):
         for j in range(n_concepts):
             weight, sign = float(W[k, j]), int(P[k, j])
             shade = colours(0.5 + 0.5 * weight / most) if weight else (0.957, 0.957, 0.957, 1.0)
             ax.add_patch(Rectangle((left, j - 0.46), 1 - _STRIP, 0.92, color=shade, linewidth=0))
             middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": size}
-            text, ink = (signed(weight), _legible_on(shade)) if weight else ("", "black")
+            text, ink = (signed(weight, digits), _legible_on(shade)) if weight else ("", "black")
             ax.text(left + (1 - _STRIP) / 2, j, text, color=ink, **middle)
             ax.text(left + 1 - _STRIP / 2, j, _SIGN[sign], weight="bold", color=_ink(sign), **middle)
             if weight * sign < 0:
                 ax.add_patch(Rectangle((left, j - 0.46), 1, 0.92, fill=False, edgecolor="black", linewidth=1.5))
     ax.set_xlim(-0.04, lefts[-1] + 1.04)
-    ax.set_xticks(
-        lefts + (1 - _STRIP) / 2, [shorten(readable(c), 14, 3) for c in classes], parse_math=False, fontsize=size
-    )
+    labels = [shorten(readable(c), 14, 3) for c in classes]
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    tilt: dict[str, Any] = {"rotation": 35, "ha": "left"} if 0.62 * size * longest > pitch else {}
+    ax.set_xticks(lefts + (1 - _STRIP) / 2, labels, parse_math=False, fontsize=size, **tilt)
     ax.tick_params(axis="x", top=False, bottom=False, labeltop=True, labelbottom=False)
     ax.spines[:].set_visible(False)
     _label_rows(ax, names, size)
@@ -73,10 +76,11 @@ def draw_bars(ax: Axes, w: Array, p: Array, classes: Sequence[Any], names: Seque
         "literature", (1.05, 1.01), xycoords="axes fraction", ha="center", va="bottom", color=QUIET, fontsize=size
     )
     low, high = min(float(w.min(initial=0)), 0.0), max(float(w.max(initial=0)), 0.0)
-    room = 0.16 * max(high - low, 1e-12)  # for the numbers at the bars' ends
+    room = number_room(ax, size) * max(high - low, 1e-12)
     ax.set_xlim(low - room * (low < 0), high + room * (high > 0))
     against, positive = (readable(c) for c in classes)
-    ax.set_xlabel(f"weight in the log-odds of {positive} against {against}", parse_math=False, fontsize=size)
+    label = fit_label(ax, f"weight in the log-odds of {positive} against {against}", size)
+    ax.set_xlabel(label, parse_math=False, fontsize=size)
     ax.tick_params(axis="x", labelsize=size)
     ax.spines[["top", "right", "left"]].set_visible(False)
     _label_rows(ax, names, size)

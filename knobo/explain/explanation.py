@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from knobo.bank import ConceptBank, Evidence, slug
-from knobo.errors import InputError, InputTypeError
-from knobo.explain import _checks as checks
-from knobo.explain import contributions as formulas
-from knobo.explain.intervene import intervene, suggest
-from knobo.images import ImageSource
+from knobo.explain import selection
+from knobo.explain._data import ExplanationData
+from knobo.explain.correction import Policy, correct
+from knobo.explain.counterfactual import Counterfactual, counterfactual
+from knobo.explain.intervene import intervene
+from knobo.explain.sentences import Places, case_sentences
+from knobo.explain.tables import edits_frame, explanation_dict, explanation_frame, weights_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Explanation:
+class Explanation(ExplanationData):
     """Why a linear head on concept activations says what it says, for n cases. Immutable.
 
-    The logit of class k is ``base[k] + contributions[i, k].sum()``, without remainder, for every class. A contribution
-    says how the classifier used its reading of the image; it does not say what made the patient ill.
+    The logit of class k is ``base[k] + contributions[i, k].sum() + rest[i, k]``, without remainder, for every class. A
+    contribution says how the classifier used its reading of the image; it does not say what made the patient ill.
+
+    ``why[cases]`` and ``why[cases, concepts]`` select, ``why[0]``, ``why[:, "pleural-effusion"]``: cases by position,
+    slice, positions or mask, concepts also by id. What the concepts left out contribute goes to ``rest``, so that the
+    sum stays exact. :meth:`for_class` turns tables and plots to one class, :meth:`contrast` sets two
+    against each other.
 
     Attributes
     ----------
@@ -50,6 +53,10 @@ class Explanation:
         Names of the cases; by default 0, 1, …. They stay with the cases when some are selected.
     images : sequence of n images, optional
         For plots only.
+    rest : ndarray of shape (n, K), optional
+        Contribution of the concepts that a selection left out; 0 by default.
+    label : class, optional
+        The class that tables, plots and sentences explain; by default each case's predicted one.
 
     Raises
     ------
@@ -59,102 +66,43 @@ class Explanation:
         If ``bank`` or ``quality`` is something else.
     """
 
-    activations: Array
-    weights: Array
-    intercept: Array
-    reference: Array
-    classes: NDArray[Any]
-    bank: ConceptBank
-    prior_signs: Array | None = None
-    quality: pd.DataFrame | None = None
-    case_ids: Sequence[Any] | None = None
-    images: Sequence[ImageSource] | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.bank, ConceptBank):
-            raise InputTypeError(f"bank must be a ConceptBank, got {type(self.bank).__name__}.")
-        checked = checks.check_arrays(
-            self.activations, self.weights, self.intercept, self.reference, self.classes, self.prior_signs, self.bank
-        )
-        n = len(checked["activations"])
-        checked["quality"] = checks.check_quality(self.quality, self.bank.ids)
-        checked["case_ids"] = checks.check_each(self.case_ids, n, "case_ids") or tuple(range(n))
-        checked["images"] = checks.check_each(self.images, n, "images")
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
-
-    def __len__(self) -> int:
-        return len(self.activations)
-
     def __iter__(self) -> Iterator[Explanation]:
         return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, cases: int | slice | Sequence[int] | NDArray[Any]) -> Explanation:
-        """Return the explanation of some cases: a position, a slice, positions, or a mask of n booleans."""
-        rows = checks.check_positions(cases, len(self))
-        return replace(
-            self,
-            activations=self.activations[rows],
-            case_ids=[self.cases[i] for i in rows],
-            images=None if self.images is None else [self.images[i] for i in rows],
-        )
+    def __getitem__(self, index: Any) -> Explanation:
+        """Return the explanation of some cases, or by some concepts: ``why[cases]`` or ``why[cases, concepts]``."""
+        if isinstance(index, tuple) and len(index) == 2:
+            cases, concepts = index
+            return selection.select_concepts(selection.select_cases(self, cases), concepts)
+        return selection.select_cases(self, index)
 
-    @property
-    def cases(self) -> tuple[Any, ...]:
-        """Name of each case."""
-        return tuple(self.case_ids or ())
-
-    @property
-    def logits(self) -> Array:
-        """Logit of each class, shape (n, K)."""
-        return formulas.logits(self.activations, self.weights, self.intercept)
-
-    @property
-    def base(self) -> Array:
-        """Logit of each class at the reference activations, shape (K,): where the contributions start from."""
-        return formulas.base_values(self.weights, self.intercept, self.reference)
-
-    @property
-    def contributions(self) -> Array:
-        """Contribution of each concept to each class's logit, shape (n, K, m)."""
-        return formulas.contributions(self.activations, self.weights, self.reference)
-
-    @property
-    def probabilities(self) -> Array:
-        """Class probabilities, shape (n, K)."""
-        return formulas.probabilities(self.logits)
-
-    @property
-    def predicted(self) -> NDArray[Any]:
-        """The most probable class of each case, shape (n,)."""
-        return self.classes[self.logits.argmax(axis=1)]
-
-    @property
-    def agreement(self) -> NDArray[np.int8]:
-        """Weight against prior, shape (K, m): 1 same sign, -1 opposite sign, 0 where either says nothing."""
-        signs = np.zeros_like(self.weights) if self.prior_signs is None else self.prior_signs
-        return formulas.agreement(self.weights, signs)
-
-    def class_index(self, label: Any) -> int:
-        """Position of a class in ``classes``; labels are compared as text.
+    def for_class(self, label: Any) -> Explanation:
+        """Return the same explanation with tables, plots and sentences of this class; ``None`` for the predicted one.
 
         Raises
         ------
         InputError
             If there is no such class.
         """
-        names = [str(name) for name in self.classes]
-        if str(label) not in names:
-            raise InputError(f"There is no class {str(label)!r}.{suggest(label, names)}")
-        return names.index(str(label))
+        return replace(self, label=label)
 
-    def citation(self, label: Any, concept_id: str) -> Evidence | None:
-        """The sentence behind the prior's sign for this class and concept, else one that the concept was taken from."""
-        for sign in self.bank.prior:
-            if sign.concept_id == concept_id and slug(sign.class_name) == slug(str(label)) and sign.evidence:
-                return sign.evidence[0]
-        evidence = self.bank[concept_id].evidence
-        return evidence[0] if evidence else None
+    def contrast(self, label: Any, other: Any) -> Explanation:
+        """Explain why one class rather than another: two classes, whose log-odds are ``log(p[label] / p[other])``.
+
+        With a softmax that is the difference of the two logits, and the contributions are the differences of the
+        contributions; a prior's sign is that of the difference of the signs.
+
+        Returns
+        -------
+        Explanation
+            With ``classes`` = ``[other, label]``, turned to ``label``: row 1 says what speaks for it.
+
+        Raises
+        ------
+        InputError
+            If there is no such class, or the two are one.
+        """
+        return selection.contrast(self, label, other)
 
     def to_frame(self, label: Any = None) -> pd.DataFrame:
         """Return one row a case and concept, the largest absolute contribution first within each case.
@@ -162,7 +110,7 @@ class Explanation:
         Parameters
         ----------
         label : class, optional
-            The class whose logit is explained; by default the predicted class of each case.
+            The class whose logit is explained; by default that of :meth:`for_class`, else each case's predicted one.
 
         Returns
         -------
@@ -176,15 +124,48 @@ class Explanation:
         InputError
             If there is no such class.
         """
-        from knobo.explain.tables import explanation_frame
-
         return explanation_frame(self, label)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers and strings, ready for JSON: the head, and each case's explanation for every class."""
-        from knobo.explain.tables import explanation_dict
-
         return explanation_dict(self)
+
+    def weights_frame(self, label: Any = None) -> pd.DataFrame:
+        """Return what each class rests on: one row a class and concept with a weight, the largest weight first.
+
+        Parameters
+        ----------
+        label : class, optional
+            One class only; by default that of :meth:`for_class`, else all.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``class``, ``concept``, ``name``, ``weight``, ``prior_sign``, ``agrees``, ``auroc``,
+            ``mean_effect`` (mean absolute contribution over these cases), ``cui``, ``sentence`` and ``source``.
+        """
+        return weights_frame(self, label)
+
+    def sentences(self, places: Places | None = None, *, max_concepts: int = 3) -> list[str]:
+        """Say each prediction in plain words: "Pneumonia 0.81: consolidation (+1.9); against: no fever (−0.4)."
+
+        Numbers are contributions. A finding whose activation is below the average of the training images reads as
+        "no …" or "… less clear than usual"; one that is above it but below 0.5 as "possible …".
+
+        Parameters
+        ----------
+        places : mapping of concept id to str, or to n of str or None, optional
+            Where a map shows the finding, such as ``"right lower zone"``; None where no map supports a place. Without
+            it no sentence names a place.
+        max_concepts : int
+            Findings to name on either side.
+
+        Raises
+        ------
+        InputError
+            If a concept is unknown, or ``places`` does not fit the cases.
+        """
+        return case_sentences(self, places, max_concepts)
 
     def intervene(self, values: Mapping[str, ArrayLike]) -> Explanation:
         """Explain what the classifier would say if some concepts had other activations.
@@ -200,6 +181,88 @@ class Explanation:
             If a concept is unknown (close matches are given), or a value lies outside [0, 1].
         """
         return replace(self, activations=intervene(self.activations, self.bank.ids, values))
+
+    def correct(
+        self,
+        truth: pd.DataFrame | ArrayLike,
+        n_concepts: int | None = None,
+        *,
+        policy: Policy = "contribution",
+        random_state: int = 0,
+    ) -> Explanation:
+        """Explain what the classifier would say had an expert corrected the first concepts of each case.
+
+        Parameters
+        ----------
+        truth : DataFrame or array-like of shape (n, m), in [0, 1]
+            What the expert says; NaN where not known. A DataFrame's columns are concept ids.
+        n_concepts : int, optional
+            How many concepts of each case; by default all that are known.
+        policy, random_state
+            Which ones, as in :func:`knobo.explain.correction_order`.
+
+        Raises
+        ------
+        InputError
+            If ``truth`` does not fit, or there is no such policy.
+        """
+        return correct(self, truth, n_concepts, policy=policy, random_state=random_state)
+
+    def edits_frame(self, edited: Explanation) -> pd.DataFrame:
+        """Return what :meth:`intervene` or :meth:`correct` has done: one row a case and changed concept.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``case``, ``concept``, ``name``, ``before`` and ``after`` (activation), ``class`` (the one
+            explained), ``effect`` (change of its logit), ``probability_before``, ``probability_after`` (of all edits
+            of the case together), ``predicted_before`` and ``predicted_after``.
+
+        Raises
+        ------
+        InputError
+            If ``edited`` is not of the same cases, concepts and classes.
+        """
+        return edits_frame(self, edited)
+
+    def counterfactual(
+        self,
+        target: Any = None,
+        *,
+        norm: Literal["l1", "l2"] = "l1",
+        concepts: Sequence[str] | None = None,
+        max_concepts: int | None = None,
+        margin: float = 1e-6,
+    ) -> Counterfactual:
+        """Find the smallest change of activations, within [0, 1], that flips each decision.
+
+        The target must lead every other class. For a linear head that is a linear (L1) or convex quadratic (L2)
+        program, so that no smaller change exists. With ``max_concepts`` L1 becomes a mixed-integer program, still
+        solved to the optimum; L2 is then the smallest in the concepts that L1 chooses, which need not be the smallest.
+
+        Parameters
+        ----------
+        target : class, optional
+            By default whichever other class is nearest.
+        norm : {"l1", "l2"}
+            L1 changes few concepts by much, L2 many by little.
+        concepts : sequence of str, optional
+            Only these may change, such as those that a treatment can reach or a reader disputes.
+        max_concepts : int, optional
+            At most so many may change.
+        margin : float
+            By how much the target's logit must lead.
+
+        Raises
+        ------
+        InputError
+            If a class, concept or number makes no sense.
+
+        References
+        ----------
+        Ustun, Spangher & Liu, *Actionable Recourse in Linear Classification*, FAT* 2019 (the mixed-integer program).
+        """
+        return counterfactual(self, target, norm=norm, concepts=concepts, max_concepts=max_concepts, margin=margin)
 
     def plot(self, ax: Axes | None = None, class_name: Any = None, max_concepts: int = 8, *, case: int = 0) -> Axes:
         """Draw one case as a waterfall; see :func:`knobo.explain.plot_contributions`."""

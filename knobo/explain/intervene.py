@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from knobo.errors import InputError, InputTypeError
+from knobo.explain._checks import suggest
 
 
 def intervene(
@@ -53,14 +53,6 @@ def intervene(
             raise InputError(f"There is no concept {concept_id!r} to intervene on.{suggest(concept_id, concept_ids)}")
         changed[:, column[concept_id]] = _check_value(value, concept_id, len(activations))
     return changed
-
-
-def suggest(name: object, known: Sequence[str], most: int = 12) -> str:
-    """Write which of the ``known`` names could have been meant, or what there is."""
-    close = get_close_matches(str(name), known, n=3, cutoff=0.5)
-    if close:
-        return f" Did you mean {' or '.join(map(repr, close))}?"
-    return f" There are: {', '.join(known[:most])}{', …' if len(known) > most else ''}."
 
 
 def _check_value(value: ArrayLike, concept_id: str, n_cases: int) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knobo.explain.contributions import rank
-from knobo.explain.style import AGAINST, FOR, chance, plain, readable, signed
+from knobo.explain.style import AGAINST, FOR, LEFT_OUT, chance, plain, readable, signed
 
 if TYPE_CHECKING:
     from knobo.explain.explanation import Explanation
@@ -29,10 +29,10 @@ def explanation_html(why: Explanation) -> str:
 
 
 def _case_html(one: Explanation) -> str:
-    k = int(one.logits[0].argmax())
+    k = int(one.explained[0])
     values = one.contributions[0, k]
     ranked = rank(values, one.weights[k], _MOST_CONCEPTS)
-    longest = max(float(np.abs(values[ranked.top]).max(initial=0.0)), abs(ranked.rest), 1e-12)
+    longest = max(float(np.abs(values[ranked.top]).max(initial=0.0)), abs(ranked.rest), abs(one.rest[0, k]), 1e-12)
     rows = [_row("average image", "", plain(one.base[k]), "", "")]
     for j in ranked.top.tolist():
         concept = one.bank.concepts[j]
@@ -45,6 +45,9 @@ def _case_html(one: Explanation) -> str:
         rows.append(
             _row(f"{ranked.n_rest} other finding{plural}", "", signed(ranked.rest), _bar(ranked.rest, longest), "")
         )
+    if one.rest[0, k]:
+        left_out = float(one.rest[0, k])
+        rows.append(_row(LEFT_OUT, "", signed(left_out), _bar(left_out, longest), ""))
     rows.append(_row("this image", "", plain(one.logits[0, k]), "", ""))
     label = f"Case {one.cases[0]}: {readable(one.classes[k])} {chance(one.probabilities[0, k])}"
     heads = ("finding", _CELL), ("activation", _NUMBER), ("contribution", _NUMBER), ("", _CELL), ("evidence", _CELL)

@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from knobo.errors import InputError
 from knobo.explain._checks import check_classes, check_weights
-from knobo.explain._drawing import Paragraph, fit_into_slot, shorten, text_size, write_below
+from knobo.explain._drawing import Paragraph, fit_into_slot, fit_label, number_room, shorten, text_size, write_below
 from knobo.explain._weights_plot import draw_bars, draw_heat_map
 from knobo.explain.contributions import rank
 from knobo.explain.explanation import Explanation
-from knobo.explain.style import AGAINST, FOR, QUIET, chance, plain, readable, signed
+from knobo.explain.style import AGAINST, FOR, LEFT_OUT, QUIET, chance, plain, readable, signed
 from knobo.explain.tables import concept_auroc
 from knobo.images import ImageSource, read_image
 
@@ -64,7 +64,7 @@ def plot_contributions(
     if ax is None:
         import matplotlib.pyplot as plt
 
-        n_rows = 2 + len(ranked.top) + bool(ranked.n_rest)
+        n_rows = 2 + len(ranked.top) + bool(ranked.n_rest) + bool(one.rest[0, k])
         height = 1.5 + 0.36 * n_rows + 0.55 * len(paragraphs)
         _, ax = plt.subplots(figsize=(8, height), layout="constrained")
     clash = one.agreement[k] < 0
@@ -74,6 +74,8 @@ def plot_contributions(
     ]
     if ranked.n_rest:
         steps.append(_Step(f"{ranked.n_rest} other finding{'s' * (ranked.n_rest > 1)}", ranked.rest))
+    if one.rest[0, k]:
+        steps.append(_Step(LEFT_OUT, float(one.rest[0, k])))
     size = text_size(ax, len(steps) + 2)
     _draw_waterfall(ax, float(one.base[k]), steps, size)
     _label_waterfall(ax, one, k, size)
@@ -219,7 +221,7 @@ def _choose(explanation: Explanation, case: int, class_name: Any, max_concepts: 
     one = explanation[case]
     if len(one) != 1:
         raise InputError(f"case must be one position, got {case!r}; draw the cases one by one.")
-    return one, int(one.logits[0].argmax()) if class_name is None else one.class_index(class_name)
+    return one, int((one if class_name is None else one.for_class(class_name)).explained[0])
 
 
 class _Step(NamedTuple):
@@ -254,8 +256,8 @@ def _draw_waterfall(ax: Axes, base: float, steps: Sequence[_Step], size: float) 
             fontsize=size,
             weight="bold" if row == n + 1 else "normal",
         )
-    span = max(float(np.ptp(ends)), 0.5)
-    ax.set_xlim(ends.min() - 0.16 * span, ends.max() + 0.16 * span)  # room for the numbers at the bars' ends
+    room = number_room(ax, size) * max(float(np.ptp(ends)), 0.5)
+    ax.set_xlim(ends.min() - room, ends.max() + room)
     labels = ["average image", *(step.label for step in steps), "this image"]
     ax.set_yticks(np.arange(n + 2), labels, parse_math=False, fontsize=size)
     ax.set_ylim(n + 1.6, -0.6)
@@ -266,8 +268,9 @@ def _label_waterfall(ax: Axes, one: Explanation, k: int, size: float) -> None:
     name, probability = readable(one.classes[k]), chance(one.probabilities[0, k])
     title: dict[str, Any] = {"weight": "bold", "fontsize": 1.2 * size, "pad": 2.2 * size, "parse_math": False}
     ax.set_title(f"{name}: probability {probability}", loc="left", **title)
-    scale = "log-odds" if len(one.classes) == 2 else "logit"
-    ax.set_xlabel(f"score for {name} ({scale})", parse_math=False, fontsize=size)
+    two = len(one.classes) == 2
+    score = f"log-odds of {name} against {readable(one.classes[1 - k])}" if two else f"score for {name} (logit)"
+    ax.set_xlabel(fit_label(ax, score, size), parse_math=False, fontsize=size)
     for x, shift, side, text, colour in (
         (0, 0, "left", "◀ speaks against", AGAINST),
         (1, 0, "right", "speaks for ▶", FOR),

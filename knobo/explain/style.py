@@ -7,6 +7,10 @@ from typing import Any
 FOR = "#0072b2"  # blue and vermilion of the Okabe-Ito palette, which colour-blind readers can tell apart
 AGAINST = "#d55e00"
 QUIET = "#595959"  # for what matters less; contrast on white is 7:1
+CLASS_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe-Ito as well
+COLUMN = 85 / 25.4  # inches: the width of a journal's column
+
+LEFT_OUT = "findings left out"  # by a selection: what they contribute together
 
 
 def signed(value: float, digits: int = 2) -> str:

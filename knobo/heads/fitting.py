@@ -107,7 +107,7 @@ def path_down_to(problem: Problem, penalty_at: Callable[[float], AnyPenalty], al
 def strongest_pull(problem: Problem, penalty_at: Callable[[float], AnyPenalty], l1_ratio: float) -> float:
     """Smallest α·ρ that keeps all weights at zero; ``l1_ratio`` is that of the penalty."""
     null = problem.null_weights()
-    pull = -problem.gradient(log_probabilities(problem.X @ null.T))[:, : problem.m] * problem.scale
+    pull = -problem.gradient(log_probabilities(problem.logits(null)))[:, : problem.m] * problem.scale
     prior, full = penalty_at(0.0), penalty_at(1.0)
     if isinstance(prior, GroupPenalty):
         return prior.strongest_pull(pull)

@@ -131,7 +131,7 @@ def solve_groups(
     # The norms are in the units of the activations, so the weights are, too; b belongs to centred activations.
     unit = np.concatenate([problem.scale, np.ones(V.shape[1] - problem.m)])
     m, U = problem.m, V / unit
-    log_p = log_probabilities(problem.X @ (U * unit).T)
+    log_p = log_probabilities(problem.logits(U * unit))
     value = problem.loss(log_p) + penalty.value(U[:, :m])
     n_iter = 0
     while True:
@@ -243,7 +243,7 @@ def _line_search(
     """Largest of 1, ½, ¼ … of the step that lowers the objective; None if there is none."""
     if not step.any():
         return None
-    logits, change = problem.X @ (U * unit).T, problem.X @ (step * unit).T
+    logits, change = problem.logits(U * unit), problem.X @ (step * unit).T
     rounding = 1e-14 * max(abs(value), 1e-8)
     for halvings in range(40):
         t = 0.5**halvings

@@ -236,6 +236,7 @@ def dual_bound(
     penalty: Penalty,
     *,
     intercept: bool,
+    offset: Array | None = None,
 ) -> float:
     """Lower bound on the minimum of J, from the Fenchel dual at a feasible point made from the probabilities.
 
@@ -252,6 +253,8 @@ def dual_bound(
         As in :func:`objective`.
     intercept : bool
         Whether b is free.
+    offset : ndarray of shape (n, R), optional
+        Fixed part o of the logits; adds Σ_i s_i (q_i − y_i)·o_i to the dual.
     """
     onehot = np.zeros_like(log_p)
     onehot[np.arange(len(codes)), codes] = 1.0
@@ -264,6 +267,8 @@ def dual_bound(
     mix = penalty.largest_mix(pull)
     q = onehot + mix * (q - onehot)
     entropy = -float(sample_weight @ xlogy(q, q).sum(axis=1))
+    if offset is not None:
+        entropy += mix * float((residual * offset).sum())
     return entropy - penalty.conjugate(mix * pull)
 
 

@@ -16,6 +16,7 @@ from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, St
 
 from knobo._validation import check_fitted, knobo_errors, show
 from knobo.errors import InputError
+from knobo.heads._checks import encode_groups
 from knobo.heads.base import Data, LinearHead
 from knobo.heads.fitting import follow_path, strongest_pull
 from knobo.heads.linear import ConceptHead
@@ -46,6 +47,11 @@ class ConceptHeadCV(LinearHead):
     rule : {"best", "1se"}
         Take the ``alpha`` with the least loss, or the largest one whose loss is within one standard error of it,
         which uses fewer concepts.
+    scoring : {"log_loss", "worst_group"}
+        What the choice is by: the mean held-out loss over all samples, or over those of the group (of ``groups`` at
+        :meth:`fit`) that has the largest. With ``cv=LeaveOneGroupOut()`` each group is judged by a head that has not
+        seen it, as out-of-domain images are; with ready splits that mix the groups, by one that has. "worst_group"
+        goes with ``rule="best"`` only.
     random_state : int, RandomState or None
         Seed of the folds.
     l1_ratio, prior, prior_signs, prior_confidence, prior_strength, concept_groups, max_concepts_per_class :
@@ -59,7 +65,8 @@ class ConceptHeadCV(LinearHead):
         The value chosen.
     scores_ : DataFrame, one row a value tried, largest first
         ``alpha``; ``log_loss``, the weighted mean over all held-out samples in nats; ``std_error``, its standard
-        error from the spread between folds; ``n_nonzero``, mean number of non-zero weights.
+        error from the spread between folds; ``n_nonzero``, mean number of non-zero weights; where
+        asked for, ``worst_group``, the mean loss of the group that has the largest.
     coef_, intercept_, classes_, n_features_in_, feature_names_in_, n_iter_, certificate_ :
         As in :class:`ConceptHead`, for the fit to all samples with ``alpha_``.
     """
@@ -70,6 +77,7 @@ class ConceptHeadCV(LinearHead):
         *,
         cv: int | BaseCrossValidator | Iterable[Split] = 5,
         rule: str = "best",
+        scoring: str = "log_loss",
         random_state: int | np.random.RandomState | None = 0,
         l1_ratio: float = 1.0,
         prior: str | None = "sign",
@@ -86,6 +94,7 @@ class ConceptHeadCV(LinearHead):
         self.alphas = alphas
         self.cv = cv
         self.rule = rule
+        self.scoring = scoring
         self.random_state = random_state
         self.l1_ratio = l1_ratio
         self.prior = prior
@@ -117,7 +126,7 @@ class ConceptHeadCV(LinearHead):
         sample_weight : array-like of shape (n,), optional
             Non-negative; used in the fits and in the held-out loss.
         groups : array-like of shape (n,), optional
-            Such as patients: samples of one group stay in one fold.
+            Such as patients: samples of one group stay in one fold. Or, for ``scoring="worst_group"``, hospitals.
 
         Returns
         -------
@@ -130,13 +139,18 @@ class ConceptHeadCV(LinearHead):
         """
         if self.rule not in ("best", "1se"):
             raise InputError(f"rule must be 'best' or '1se', got {self.rule!r}.")
+        if self.scoring not in ("log_loss", "worst_group"):
+            raise InputError(f"scoring must be 'log_loss' or 'worst_group', got {self.scoring!r}.")
+        if self.scoring == "worst_group" and (groups is None or self.rule != "best"):
+            raise InputError("scoring='worst_group' needs groups= at fit, and rule='best'.")
         data = self._read(X, y, sample_weight)
+        judged = encode_groups(groups, len(data.codes)) if self.scoring == "worst_group" else None
         problem = self._problem(data)
         with one_blas_thread():
             alphas = self._grid(problem)
             folds = self._folds(data, groups)
-            self.scores_ = self._cross_validate(data, alphas, folds)
-            self.alpha_ = float(alphas[_choose(self.scores_, self.rule)])
+            self.scores_ = self._cross_validate(data, alphas, folds, judged)
+            self.alpha_ = float(alphas[_choose(self.scores_, self.rule, self.scoring)])
             *_, solution = self._path(problem, alphas[alphas >= self.alpha_])
         self._keep(problem, self._penalty(self.alpha_), solution)
         return self
@@ -184,10 +198,13 @@ class ConceptHeadCV(LinearHead):
             problem, self._penalty, alphas, most=self.max_concepts_per_class, tol=self.tol, max_iter=self.max_iter
         )
 
-    def _cross_validate(self, data: Data, alphas: Array, folds: Sequence[Split]) -> pd.DataFrame:
+    def _cross_validate(
+        self, data: Data, alphas: Array, folds: Sequence[Split], groups: NDArray[np.intp] | None
+    ) -> pd.DataFrame:
         losses, nonzero = np.empty((2, len(folds), len(alphas)))
         weights = np.empty(len(folds))
         unfinished = 0
+        by_group, group_weight = np.zeros((2, len(alphas), 1 if groups is None else int(groups.max()) + 1))
         for fold, (train, test) in enumerate(folds):
             held_out, learnt = data.take(test), data.take(train)
             weights[fold] = held_out.weights.sum()
@@ -196,6 +213,10 @@ class ConceptHeadCV(LinearHead):
             for step, solution in enumerate(self._path(self._problem(learnt), alphas)):
                 log_p = log_probabilities(held_out.A @ solution.W.T + solution.b)
                 losses[fold, step] = log_loss(log_p, held_out.codes, held_out.weights / weights[fold])
+                if groups is not None:
+                    own = -log_p[np.arange(len(test)), held_out.codes] * held_out.weights
+                    np.add.at(by_group[step], groups[test], own)
+                    np.add.at(group_weight[step], groups[test], held_out.weights)
                 nonzero[fold, step] = np.count_nonzero(solution.W)
                 unfinished += not solution.certificate.converged
         if unfinished:
@@ -204,7 +225,7 @@ class ConceptHeadCV(LinearHead):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        return pd.DataFrame(
+        scores = pd.DataFrame(
             {
                 "alpha": alphas,
                 "log_loss": np.average(losses, axis=0, weights=weights),
@@ -212,6 +233,10 @@ class ConceptHeadCV(LinearHead):
                 "n_nonzero": nonzero.mean(axis=0),
             }
         )
+        if groups is not None:
+            held_out_ones = np.where(group_weight > 0, by_group / np.maximum(group_weight, 1e-300), -np.inf)
+            scores["worst_group"] = held_out_ones.max(axis=1)
+        return scores
 
 
 def alpha_max(head: LinearHead, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -239,9 +264,9 @@ def _strongest_pull(head: LinearHead, problem: Problem) -> float:
     return strongest_pull(problem, head._penalty, head.l1_ratio)
 
 
-def _choose(scores: pd.DataFrame, rule: str) -> int:
+def _choose(scores: pd.DataFrame, rule: str, scoring: str) -> int:
     """Row of the alpha to take; the first row has the largest."""
-    loss = scores["log_loss"].to_numpy()
+    loss = scores[scoring].to_numpy()
     best = int(loss.argmin())
     if rule == "best":
         return best

@@ -31,6 +31,8 @@ class Problem:
         K.
     intercept : bool
         Whether b is free.
+    offset : ndarray of shape (n, R), optional
+        Fixed part of each sample's logits, such as that of weights that a reader has set.
     """
 
     def __init__(
@@ -41,8 +43,10 @@ class Problem:
         *,
         n_classes: int,
         intercept: bool = True,
+        offset: Array | None = None,
     ) -> None:
         used = sample_weight > 0
+        self.offset = None if offset is None else offset[used]
         self.codes = codes[used]
         self.sample_weight = sample_weight[used] / sample_weight.sum()
         self.n_rows = 1 if n_classes == 2 else n_classes
@@ -83,6 +87,11 @@ class Problem:
             return W, b
         return balance_rows(W, penalty), b - b.mean()
 
+    def logits(self, V: Array) -> Array:
+        """Logits of standardised weights, shape (n, R)."""
+        own: Array = self.X @ V.T
+        return own if self.offset is None else own + self.offset
+
     def null_weights(self) -> Array:
         """Standardised weights of the model without concepts: class frequencies only."""
         V = np.zeros((self.n_rows, self.X.shape[1]))
@@ -95,11 +104,11 @@ class Problem:
     def lower_bound(self, log_p: Array, penalty: Penalty) -> float:
         """Lower bound on the minimum of the objective with ``penalty``, from the dual."""
         data = self.X[:, : self.m], self.codes, self.sample_weight
-        return dual_bound(log_p, *data, penalty.scaled(self.scale), intercept=self.intercept)
+        return dual_bound(log_p, *data, penalty.scaled(self.scale), intercept=self.intercept, offset=self.offset)
 
     def separated(self, W: Array, b: Array) -> bool:
         """True when weights W (R, m) and intercepts b (R,) put every sample strictly on its class's side."""
-        log_p = log_probabilities(self.X @ self.to_inner(W, b).T)
+        log_p = log_probabilities(self.logits(self.to_inner(W, b)))
         own = log_p[np.arange(len(self.codes)), self.codes].copy()
         log_p[np.arange(len(self.codes)), self.codes] = -np.inf
         return bool((own > log_p.max(axis=1)).all())

@@ -98,7 +98,7 @@ def solve(
     """
     inner = problem.inner_penalty(penalty)
     V = problem.null_weights() if start is None else problem.to_inner(*start)
-    logits = problem.X @ V.T
+    logits = problem.logits(V)
     log_p = log_probabilities(logits)
     value = problem.loss(log_p) + inner.value(V)
     n_iter = 0

@@ -74,7 +74,7 @@ def solve_tanh(
 
     def smooth(V: Array) -> tuple[float, Array]:
         """The objective without the slopes, and its gradient."""
-        log_p = log_probabilities(problem.X @ V.T)
+        log_p = log_probabilities(problem.logits(V))
         squashed = np.tanh(V[:, :m] / problem.scale)
         gradient = problem.gradient(log_p) + net.ridge * V
         gradient[:, :m] -= penalty.pull * (1.0 - squashed**2) / problem.scale
@@ -110,7 +110,7 @@ def solve_tanh(
     _, gradient = smooth(V)
     residual = Penalty(net.up, net.down, np.zeros_like(V)).residual(V, gradient)
     worst = float(residual.max())
-    log_p = log_probabilities(problem.X @ V.T)
+    log_p = log_probabilities(problem.logits(V))
     W = V[:, :m] / problem.scale
     value = problem.loss(log_p) + penalty.value(W)
     gap = value - problem.lower_bound(log_p, penalty.net)

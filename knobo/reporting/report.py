@@ -17,6 +17,7 @@ from knobo.explain import Explanation
 from knobo.images import ImageSource
 from knobo.reporting import sections
 from knobo.reporting.cases import case_views, choose_cases
+from knobo.reporting.changes import change_views, conflict_rows
 from knobo.shift import ShiftReport, evaluate
 from knobo.storage import write_text
 
@@ -32,6 +33,7 @@ def write_report(
     shift: ShiftReport | Mapping[str, ShiftReport] | None = None,
     metadata: pd.DataFrame | None = None,
     groups: ArrayLike | None = None,
+    conflicts: pd.DataFrame | None = None,
     pictures: Sequence[ImageSource] | None = None,
     max_cases: int = 12,
     title: str = "Model review",
@@ -58,6 +60,9 @@ def write_report(
         All its columns are shown with each case, so leave identifiers out.
     groups : array-like of shape (n,), optional
         Patient of each image, for the intervals; not shown.
+    conflicts : DataFrame, optional
+        What ``bootstrap_head(...).conflicts()`` of :mod:`knobo.heads` gives: intervals of the weights that contradict
+        the literature.
     pictures : sequence of n images, optional
         What to show when ``images`` are embeddings.
     max_cases : int
@@ -108,6 +113,8 @@ def write_report(
         "confusion": sections.confusion(truth, why.predicted.astype(str), why.classes),
         "shifts": [sections.shift_view(name, report) for name, report in shifts.items()],
         "weights": sections.weight_table(why),
+        "conflicts": conflict_rows(why, conflicts),
+        "changes": change_views(clf),
         "certificates": sections.certificates(clf.concept_quality_, clf.bank_),
         "n_wrong": int((why.predicted.astype(str) != truth).sum()),
         "cases": case_views(why, truth, chosen, shown_images, metadata, progress=progress),

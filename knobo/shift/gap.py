@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from knobo._resampling import percentile_interval
 from knobo._validation import knobo_errors
 from knobo.errors import InputError, InputTypeError, NotFittedError
 from knobo.shift._checks import check_bootstrap, check_classes, encode_labels
-from knobo.shift.metrics import SUMMARY, Cases, percentile_interval
+from knobo.shift.metrics import SUMMARY, Cases
 from knobo.shift.report import QUANTITIES, ShiftReport
 
 Pair = tuple[Any, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from knobo._resampling import percentile_interval, resample_weights, weighted_auroc
 from knobo.shift._checks import check_bootstrap, check_classes, check_proba, encode_groups, encode_labels
 
 Array = NDArray[np.float64]
 
 SUMMARY = ("accuracy", "balanced_accuracy", "auroc")
-_CHUNK = 2_000_000  # weights held at a time: 16 MB
 
 
 def evaluate(
@@ -122,18 +122,8 @@ class Cases:
     def bootstrap(self, n_bootstrap: int, random_state: int | np.random.Generator | None) -> Array:
         """Values of shape (n_bootstrap, n_metrics) on resamples; NaN where a resample does not define a metric."""
         rng = np.random.default_rng(random_state)
-        parts = [self._score(weights) for weights in self._weights(n_bootstrap, rng)]
+        parts = [self._score(weights) for weights in resample_weights(len(self.codes), self.groups, n_bootstrap, rng)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.metric_names)))
-
-    def _weights(self, n_bootstrap: int, rng: np.random.Generator) -> Iterator[Array]:
-        """How often each case was drawn, in chunks of shape (resamples, n_samples)."""
-        n_units = len(self.codes) if self.groups is None else int(self.groups.max()) + 1
-        step = max(1, _CHUNK // len(self.codes))
-        for start in range(0, n_bootstrap, step):
-            rows = min(step, n_bootstrap - start)
-            drawn = rng.integers(n_units, size=(rows, n_units)) + n_units * np.arange(rows)[:, None]
-            weights = np.bincount(drawn.ravel(), minlength=rows * n_units).reshape(rows, n_units).astype(np.float64)
-            yield weights if self.groups is None else weights[:, self.groups]
 
     def _score(self, weights: Array) -> Array:
         """Metrics of shape (n_weightings, n_metrics) under case weights of shape (n_weightings, n_samples)."""
@@ -155,41 +145,3 @@ class Cases:
             *(() if n_classes == 2 else aurocs.T),
         ]
         return np.stack(columns, axis=1)
-
-
-def weighted_auroc(positive: Array, score: Array, weights: Array) -> Array:
-    """AUROC under many weightings at once: the chance that a positive scores above a negative, ties counting half.
-
-    Parameters
-    ----------
-    positive : ndarray of shape (n,), 1 or 0
-    score : ndarray of shape (n,)
-    weights : ndarray of shape (B, n)
-        Non-negative case weights, one row a resample.
-
-    Returns
-    -------
-    ndarray of shape (B,)
-        NaN where the positives or the negatives weigh nothing.
-    """
-    order = np.argsort(score, kind="stable")
-    ranked = score[order]
-    is_positive = positive[order] == 1
-    negatives = np.zeros((len(weights), len(score) + 1))
-    np.cumsum(weights[:, order] * ~is_positive, axis=1, out=negatives[:, 1:])
-    below = np.searchsorted(ranked, ranked[is_positive], side="left")
-    not_above = np.searchsorted(ranked, ranked[is_positive], side="right")
-    weight = weights[:, order[is_positive]]
-    wins = (weight * (negatives[:, below] + negatives[:, not_above])).sum(axis=1) / 2
-    with np.errstate(invalid="ignore"):
-        return wins / (weight.sum(axis=1) * negatives[:, -1])
-
-
-def percentile_interval(draws: Array, confidence: float) -> tuple[Array, Array]:
-    """Lower and upper ends, each of shape (n_metrics,), of draws of shape (n_bootstrap, n_metrics); NaN if none."""
-    low, high = np.full((2, draws.shape[1]), np.nan)
-    for column, values in enumerate(draws.T):
-        known = values[~np.isnan(values)]
-        if len(known):
-            low[column], high[column] = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return low, high

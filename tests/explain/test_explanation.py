@@ -189,3 +189,21 @@ def test_parts_that_do_not_fit_are_named(parts, change, message):
 def test_parts_of_another_type_are_named(parts, change, message):
     with pytest.raises(InputTypeError, match=message):
         Explanation(**parts | change)
+
+
+def test_what_a_class_rests_on_stands_with_its_source(why):
+    frame = why.weights_frame("heart_failure")
+    assert list(frame["concept"]) == ["enlarged-heart", "pleural-effusion", "consolidation", "support-device"]
+    assert frame.loc[1, ["sentence", "source"]].tolist() == ["Effusions go with heart failure.", "Manual"]
+    np.testing.assert_allclose(frame["mean_effect"][0], np.abs(why.contributions[:, 0, 1]).mean())
+    assert list(why.weights_frame()["class"].unique()) == list(why.classes)
+    assert set(why.contrast("normal", "pneumonia").weights_frame()["class"]) == {"normal"}
+    assert why[[]].weights_frame()["mean_effect"].isna().all()
+
+
+def test_the_dictionary_carries_certificates_prior_and_evidence(why):
+    document = why[:1].to_dict()
+    assert [concept["auroc"] for concept in document["concepts"]] == [0.9, None, None, 0.7, None]
+    assert document["prior_signs"]["heart_failure"]["pleural-effusion"] == 1
+    cited = {"sentence": "Effusions go with heart failure.", "source": "Manual"}
+    assert document["evidence"]["heart_failure"]["pleural-effusion"] == cited

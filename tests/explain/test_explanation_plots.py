@@ -93,7 +93,7 @@ def test_long_names_dollar_signs_and_two_classes(parts, why_two):
     changes = {"weights": np.vstack([-w, w]), "intercept": [-b, b], "classes": ["a$b$", "$c"], "prior_signs": None}
     why = Explanation(**parts | changes | {"bank": ConceptBank.model_validate(document)})
     ax = why[0].plot()
-    assert ax.get_xlabel() == "score for $c (log-odds)"
+    assert ax.get_xlabel() == "log-odds of $c against a$b$"
     assert_nothing_is_cut(ax.figure)
     assert_no_text_overlaps(ax)
 

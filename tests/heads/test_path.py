@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedKFold
 
 from knobo.errors import InputError, NotFittedError
 from knobo.heads import ConceptHead, ConceptHeadCV, alpha_max
@@ -172,3 +172,40 @@ def test_unusable_folds(two_classes):
         ConceptHeadCV([0.1], cv=[(np.arange(10), np.arange(10, 20))]).fit(
             A, y, sample_weight=np.r_[np.zeros(10), np.ones(290)]
         )
+
+
+def test_the_worst_group_chooses_by_the_group_with_the_largest_held_out_loss(two_classes):
+    A, y = two_classes
+    hospital = np.arange(300) % 3
+    y = np.where((hospital == 2) & (np.arange(300) % 2 == 0), 1 - y, y)  # one hospital with many wrong labels
+    alphas = [0.1, 0.01, 0.001]
+    head = ConceptHeadCV(alphas, cv=LeaveOneGroupOut(), scoring="worst_group").fit(A, y, groups=hospital)
+    losses = np.array(
+        [
+            [
+                log_loss(y[hospital == g], fold.predict_proba(A[hospital == g]), labels=[0, 1])
+                for g in range(3)
+                for fold in [ConceptHead(alpha).fit(A[hospital != g], y[hospital != g])]
+            ]
+            for alpha in alphas
+        ]
+    )
+    np.testing.assert_allclose(head.scores_["worst_group"], losses.max(axis=1), rtol=1e-5)
+    assert head.alpha_ == alphas[losses.max(axis=1).argmin()]
+
+
+def test_the_worst_group_within_the_domain_is_judged_on_folds_that_mix_the_groups(two_classes):
+    A, y = two_classes
+    sex = (np.arange(300) // 7) % 2
+    folds = list(StratifiedKFold(3, shuffle=True, random_state=0).split(A, y))
+    scores = ConceptHeadCV([0.1, 0.01], cv=folds, scoring="worst_group").fit(A, y, groups=sex).scores_
+    assert (scores["worst_group"] > scores["log_loss"]).all()
+
+
+@pytest.mark.parametrize("settings", [{"scoring": "auroc"}, {"scoring": "worst_group", "rule": "1se"}])
+def test_other_choices_are_refused(two_classes, settings):
+    A, y = two_classes
+    with pytest.raises(InputError, match="scoring"):
+        ConceptHeadCV(3, **settings).fit(A, y, groups=np.arange(300))
+    with pytest.raises(InputError, match="needs groups"):
+        ConceptHeadCV(3, scoring="worst_group").fit(A, y)

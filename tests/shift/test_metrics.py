@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from knobo._resampling import weighted_auroc
 from knobo.errors import InputError
 from knobo.shift import evaluate
-from knobo.shift.metrics import weighted_auroc
 
 
 def make_cases(n, n_classes, rng, *, signal=1.0, decimals=None):
@@ -143,7 +143,7 @@ def test_same_seed_same_intervals():
 def test_chunks_do_not_change_the_draws(monkeypatch):
     y, proba = make_cases(50, 2, np.random.default_rng(8))
     whole = evaluate(y, proba, [0, 1], n_bootstrap=64)
-    monkeypatch.setattr("knobo.shift.metrics._CHUNK", 500)
+    monkeypatch.setattr("knobo._resampling._CHUNK", 500)
     pd.testing.assert_frame_equal(whole, evaluate(y, proba, [0, 1], n_bootstrap=64))
 
 
