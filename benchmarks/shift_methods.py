@@ -133,6 +133,8 @@ def _variants(scorer, prior, X, answers, columns):
     return {
         "probe, confounders erased": partial(Bottleneck, Erased(erase), LinearProbe()),
         "knobo, confounders erased": partial(Bottleneck, clean, ConceptHeadCV(**prior)),
+        "KnoBo's loop, no prior": partial(Bottleneck, scorer, KnoBoHead()),
+        "KnoBo's loop, 2,000 epochs": partial(Bottleneck, scorer, KnoBoHead(prior["prior_signs"], epochs=2000)),
         "knobo, prior shrink": partial(Bottleneck, scorer, ConceptHeadCV(**prior | {"prior": "shrink"})),
         "knobo, prior hard": partial(Bottleneck, scorer, ConceptHeadCV(**prior | {"prior": "hard"})),
         "knobo, prior x10": partial(Bottleneck, scorer, ConceptHeadCV(**prior, prior_strength=10)),
