@@ -150,7 +150,7 @@ def test_the_report_shows_the_changes_and_the_conflicts(fitted, band_images, tmp
     assert "&lt;b&gt;to be shown" in page
     assert "nodule: renamed to lung nodule" in page
     assert "logits divided by" in page
-    assert "Where the data and the literature disagree" in page
+    assert "Where the classifier and the literature differ" in page
     temperature = changed.head_.temperature_
     assert (
         f"−{0.5 / temperature:.2f} to −{0.5 / temperature:.2f}" in page
