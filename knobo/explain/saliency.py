@@ -115,11 +115,11 @@ def concept_maps(
         Names of the rows.
     method : {"auto", "integrated", "gradcam", "occlusion", "rise"}
         - ``"integrated"``: integrated gradients of a fine layer, on the way from a blurred image to the image,
-          smoothed by 4 % of the longer side [1]_. Needs an encoder that runs in torch.
-        - ``"gradcam"``: Grad-CAM of the last layer with places [2]_; of a transformer, gradient x activation of the
+          smoothed by 4 % of the longer side (Sundararajan et al.). Needs an encoder that runs in torch.
+        - ``"gradcam"``: Grad-CAM of the last layer with places (Selvaraju et al.); of a transformer, gradient x activation of the
           patch tokens before its last block, positive part.
-        - ``"occlusion"``: how much the log-odds fall when a window is blurred [3]_. For any encoder.
-        - ``"rise"``: mean log-odds over random masks that show a place [4]_. For any encoder; the noisiest.
+        - ``"occlusion"``: how much the log-odds fall when a window is blurred (Zeiler and Fergus). For any encoder.
+        - ``"rise"``: mean log-odds over random masks that show a place (Petsiuk et al.). For any encoder; the noisiest.
         - ``"auto"``: integrated gradients of a convolutional network, occlusion of all else.
     layer : str, optional
         Name of the module that maps by gradients are read from, instead of the one that is found.
@@ -159,10 +159,10 @@ def concept_maps(
 
     References
     ----------
-    .. [1] Sundararajan et al., *Axiomatic attribution for deep networks*, ICML 2017, equation 3.
-    .. [2] Selvaraju et al., *Grad-CAM*, ICCV 2017, equations 1 and 2.
-    .. [3] Zeiler and Fergus, *Visualizing and understanding convolutional networks*, ECCV 2014, section 4.2.
-    .. [4] Petsiuk et al., *RISE*, BMVC 2018, equation 6.
+    Sundararajan et al., *Axiomatic attribution for deep networks*, ICML 2017, equation 3.
+    Selvaraju et al., *Grad-CAM*, ICCV 2017, equations 1 and 2.
+    Zeiler and Fergus, *Visualizing and understanding convolutional networks*, ECCV 2014, section 4.2.
+    Petsiuk et al., *RISE*, BMVC 2018, equation 6.
     """
     W, names = _check_rows(coef, concepts)
     _check_images(images)

@@ -153,7 +153,7 @@ def calibration_metrics(y: ArrayLike, proba: ArrayLike, classes: ArrayLike, *, n
     -------
     Series
         ``log_loss`` (nats), ``brier`` (mean squared distance of the probabilities to the one-hot label, from 0 to 2)
-        and ``calibration_error`` (mean over bins of |confidence − accuracy| of the most probable class). Lower is
+        and ``calibration_error`` (mean over bins of ``abs(confidence − accuracy)`` of the most probable class). Lower is
         better in all three.
     """
     labels = np.asarray(classes)

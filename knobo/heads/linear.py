@@ -36,7 +36,7 @@ class ConceptHead(LinearHead):
         - ``"hard"``: wrong signs are forbidden where c = 1; where c < 1 they cost as with ``"sign"``.
         - ``"shrink"``: instead of that term, the L1 slope α·ρ is divided by 1 + λ·c on the side that agrees and
           multiplied by 1 + λ·c on the side that disagrees; unknown signs keep α·ρ. Nothing happens at ρ = 0.
-        - ``"tanh"``: the paper's mean of c·|tanh W − P| over P ≠ 0, which is not convex. The result is a local
+        - ``"tanh"``: the paper's mean of ``c·abs(tanh W − P)`` over P ≠ 0, which is not convex. The result is a local
           optimum (``certificate_`` is a ``LocalCertificate``), the same on every run.
         - ``None`` leaves the literature out even where ``prior_signs`` are given.
     prior_signs : array-like of shape (K, m), in {-1, 0, 1}, optional
