@@ -153,8 +153,8 @@ def calibration_metrics(y: ArrayLike, proba: ArrayLike, classes: ArrayLike, *, n
     -------
     Series
         ``log_loss`` (nats), ``brier`` (mean squared distance of the probabilities to the one-hot label, from 0 to 2)
-        and ``calibration_error`` (mean over bins of ``abs(confidence − accuracy)`` of the most probable class). Lower is
-        better in all three.
+        and ``calibration_error`` (mean over bins of ``abs(confidence − accuracy)`` of the most probable class). Lower
+        is better in all three.
     """
     labels = np.asarray(classes)
     codes = encode_labels(y, labels)
