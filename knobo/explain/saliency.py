@@ -116,8 +116,8 @@ def concept_maps(
     method : {"auto", "integrated", "gradcam", "occlusion", "rise"}
         - ``"integrated"``: integrated gradients of a fine layer, on the way from a blurred image to the image,
           smoothed by 4 % of the longer side (Sundararajan et al.). Needs an encoder that runs in torch.
-        - ``"gradcam"``: Grad-CAM of the last layer with places (Selvaraju et al.); of a transformer, gradient x activation
-          of the patch tokens before its last block, positive part.
+        - ``"gradcam"``: Grad-CAM of the last layer with places (Selvaraju et al.); of a transformer, gradient x
+          activation of the patch tokens before its last block, positive part.
         - ``"occlusion"``: how much the log-odds fall when a window is blurred (Zeiler and Fergus). For any encoder.
         - ``"rise"``: mean log-odds over random masks that show a place (Petsiuk et al.). For any encoder; the noisiest.
         - ``"auto"``: integrated gradients of a convolutional network, occlusion of all else.
