@@ -17,6 +17,7 @@ from knobo.explain.intervene import intervene
 from knobo.explain.plots import plot_case, plot_contributions, plot_weights
 from knobo.explain.saliency import ConceptMaps, concept_maps
 from knobo.explain.saliency_plots import plot_concept_map, plot_concept_maps
+from knobo.explain.zones import chest_places
 
 __all__ = [
     "ActivationDisplay",
@@ -32,6 +33,7 @@ __all__ = [
     "WaterfallDisplay",
     "WeightsDisplay",
     "check_causes",
+    "chest_places",
     "concept_correlation",
     "concept_maps",
     "correction_order",
