@@ -43,4 +43,4 @@ def _place(found: NDArray[np.float32]) -> str | None:
     third = _THIRDS[int(np.argmax(thirds))] if max(thirds) >= _ENOUGH else None
     if side and third:
         return f"{side} {third}"
-    return f"{side} side" if side else third
+    return f"{side} half" if side else third

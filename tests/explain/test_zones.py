@@ -26,7 +26,7 @@ def blob(row, column, size=30):
         (0.85, 0.8, "left lower third"),  # the patient's left is at the right of the image
         (0.15, 0.2, "right upper third"),
         (0.5, 0.5, "middle third"),
-        (1 / 3, 0.2, "right side"),
+        (1 / 3, 0.2, "right half"),
         (1 / 3, 0.5, None),
     ],
 )
