@@ -61,7 +61,7 @@ def sample_findings(n, seed):
     return np.array([case.label for case in cases]), table.rename(columns=name_id)
 
 
-def explain_truth(n, seed, n_decoys=11):
+def explain_truth(n, seed, rule, n_decoys=11):
     """Explain test cases by a head that was trained on the findings themselves and as many made-up ones."""
     rng = np.random.default_rng([seed, 1])
     parts = []
@@ -70,7 +70,7 @@ def explain_truth(n, seed, n_decoys=11):
         made_up = {f"made-up-{j}": rng.random(n) < rate for j, rate in enumerate(rng.uniform(0.05, 0.5, n_decoys))}
         parts.append((labels, findings.assign(**made_up).astype(float)))
     (y, A), (_, A_test) = parts
-    head = ConceptHeadCV(prior=None).fit(A.to_numpy(), y)
+    head = ConceptHeadCV(prior=None, rule=rule).fit(A.to_numpy(), y)
     return Explanation(
         activations=A_test,
         weights=head.coef_,
@@ -148,9 +148,9 @@ def shortcut(why, answers):
     return named, int(marked.sum()), {k: v.index("marker") + 1 if "marker" in v else None for k, v in ranks.items()}
 
 
-def run(n, draw, seed):
+def run(n, draw, seed, rule):
     """One row of figures for one seed."""
-    truth = explain_truth(n, seed)
+    truth = explain_truth(n, seed, rule)
     row = {"seed": seed} | shares("truth", truth, [i for i in truth.bank.ids if i.startswith("made-up")])
     if draw is None:
         return row
@@ -171,10 +171,11 @@ def main():
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--encoder", default="classical")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rule", default="best", choices=["best", "1se"], help="of the head on the truth")
     parser.add_argument("--truth-only", action="store_true", help="draw no images")
     options = parser.parse_args()
     draw = None if options.truth_only else Pictures(options.encoder, options.images, options.size)
-    table = pd.DataFrame([run(options.images, draw, seed) for seed in options.seeds])
+    table = pd.DataFrame([run(options.images, draw, seed, options.rule) for seed in options.seeds])
     print(table.round(3).T.to_string(header=False))
 
 

@@ -44,7 +44,8 @@ def apply(
     if wanted:
         table = change_table(edited.change_log_[-1])
         shown = table[["before", "after", "change", "change_low", "change_high"]].reset_index()
-        print_frame(shown, f"{len(wanted)} edits, {len(embeddings)} images of the refit, 95 % intervals of the change")
+        count = "1 edit" if len(wanted) == 1 else f"{len(wanted)} edits"
+        print_frame(shown, f"{count}, {len(embeddings)} images of the refit, 95 % intervals of the change")
     out_console.print(f"Model: {edited.save(out)}", soft_wrap=True)
 
 
