@@ -56,16 +56,23 @@ def _draw(table, path, measure):
     """Accuracy in domain and out of it for each method, joined by a line."""
     from matplotlib.figure import Figure
 
+    from knobo.explain.style import AGAINST, FOR
+
     parts = list(table.groupby(level=[0, 1], sort=False))
     figure = Figure(figsize=(7 * len(parts), 6), layout="constrained")
     for ax, (key, part) in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
         part = part.droplevel([0, 1]).sort_values("ood")
         at = np.arange(len(part))
         ax.hlines(at, 100 * part["ood"], 100 * part["id"], color="0.7")
-        ax.errorbar(100 * part["ood"], at, xerr=100 * part["ood_half"], fmt="o", color="tab:red", label="out of domain")
-        ax.errorbar(100 * part["id"], at, xerr=100 * part["id_half"], fmt="o", color="tab:blue", label="in domain")
+        ax.errorbar(100 * part["ood"], at, xerr=100 * part["ood_half"], fmt="s", color=AGAINST, label="out of domain")
+        ax.errorbar(100 * part["id"], at, xerr=100 * part["id_half"], fmt="o", color=FOR, label="in domain")
         ax.plot(100 * part["unconfounded"], at, "|", color="black", markersize=12, label="unconfounded")
-        ax.set(yticks=at, yticklabels=part.index, xlabel=f"{measure} in %", title=f"{key[0]}, {key[1]:g}")
+        ax.set(
+            yticks=at,
+            yticklabels=part.index,
+            xlabel=f"{measure} in %",
+            title=f"encoder {key[0]}, strength of the tie {key[1]:g}",
+        )
         ax.legend()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
